@@ -1,0 +1,1 @@
+//! What may still refuse or change a valid request: namespace lifecycle.

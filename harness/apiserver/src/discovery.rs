@@ -1,0 +1,1 @@
+//! The documents kubectl and clients use to find resources.

@@ -1,0 +1,1 @@
+//! Create, update and delete as state transitions: generation, finalizers, graceful deletion, preconditions, dry run.

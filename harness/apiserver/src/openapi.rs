@@ -1,0 +1,1 @@
+//! OpenAPI v3 documents of built-in and custom resources.

@@ -1,0 +1,1 @@
+//! What each kind adds to its schema: defaulting, validation, immutability, status split and printer columns.

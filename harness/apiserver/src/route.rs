@@ -1,0 +1,1 @@
+//! HTTP method, path and query to a typed request.

@@ -1,0 +1,137 @@
+//! The compiled form of a schema. Everything that depends on a type's structure (strict decoding, pruning, defaulting,
+//! validation, strategic merge, server-side apply, OpenAPI) walks this form, for built-in and custom types alike.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+/// A schema, or the name of the built-in definition that holds it (built-in types are recursive and compiled on
+/// first use).
+#[derive(Clone, Debug)]
+pub enum SchemaRef {
+    /// A schema that stands here.
+    Inline(Arc<Schema>),
+    /// A definition of `schemas.json`, such as `io.k8s.api.core.v1.PodSpec`.
+    Builtin(&'static str),
+}
+
+/// The JSON type a schema asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Type {
+    /// Nothing is asked.
+    #[default]
+    Any,
+    /// An object with fields or a map.
+    Object,
+    /// A list.
+    Array,
+    /// A string.
+    String,
+    /// A whole number.
+    Integer,
+    /// A number.
+    Number,
+    /// True or false.
+    Boolean,
+    /// `x-kubernetes-int-or-string`.
+    IntOrString,
+}
+
+/// `x-kubernetes-list-type` with its keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ListType {
+    /// Replaced as a whole, owned as a whole.
+    #[default]
+    Atomic,
+    /// A set of scalars.
+    Set,
+    /// Objects told apart by these keys.
+    Map(Vec<String>),
+}
+
+/// `x-kubernetes-patch-strategy` (strategic merge patch only).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PatchStrategy {
+    /// Lists are merged instead of replaced.
+    pub merge: bool,
+    /// Only the keys that the patch names are kept.
+    pub retain_keys: bool,
+}
+
+/// One rule of `x-kubernetes-validations`.
+#[derive(Clone, Debug, Default)]
+pub struct Rule {
+    /// The CEL expression.
+    pub rule: String,
+    /// What is said when it is false.
+    pub message: Option<String>,
+    /// A CEL expression that words the message.
+    pub message_expression: Option<String>,
+    /// `FieldValueInvalid` unless told otherwise.
+    pub reason: Option<String>,
+    /// The field the error is reported at, relative to where the rule stands.
+    pub field_path: Option<String>,
+    /// Evaluate a transition rule also when there is no old value.
+    pub optional_old_self: bool,
+}
+
+/// Bounds and forms of a value.
+#[derive(Clone, Debug, Default)]
+#[expect(missing_docs, reason = "the fields are JSON schema's own")]
+pub struct Bounds {
+    pub maximum: Option<f64>,
+    pub minimum: Option<f64>,
+    pub exclusive_maximum: bool,
+    pub exclusive_minimum: bool,
+    pub multiple_of: Option<f64>,
+    pub max_length: Option<u64>,
+    pub min_length: Option<u64>,
+    pub pattern: Option<String>,
+    pub max_items: Option<u64>,
+    pub min_items: Option<u64>,
+    pub unique_items: bool,
+    pub max_properties: Option<u64>,
+    pub min_properties: Option<u64>,
+    pub format: Option<String>,
+    pub enumeration: Option<Vec<Value>>,
+    pub all_of: Vec<Arc<Schema>>,
+    pub any_of: Vec<Arc<Schema>>,
+    pub one_of: Vec<Arc<Schema>>,
+    pub not: Option<Arc<Schema>>,
+}
+
+/// One node of a structural schema.
+#[derive(Clone, Debug, Default)]
+pub struct Schema {
+    /// The JSON type.
+    pub ty: Type,
+    /// Null is a value.
+    pub nullable: bool,
+    /// Fields by name.
+    pub properties: BTreeMap<String, SchemaRef>,
+    /// The type of a map's values.
+    pub additional: Option<SchemaRef>,
+    /// The type of a list's items.
+    pub items: Option<SchemaRef>,
+    /// Fields that must be there.
+    pub required: Vec<String>,
+    /// The value a missing field gets.
+    pub default: Option<Value>,
+    /// How a list is merged and owned.
+    pub list_type: ListType,
+    /// `x-kubernetes-map-type: atomic`: an object or map that is owned as a whole.
+    pub atomic_map: bool,
+    /// How strategic merge patch treats the field.
+    pub patch_strategy: PatchStrategy,
+    /// The key strategic merge patch tells items apart by.
+    pub patch_merge_key: Option<String>,
+    /// `x-kubernetes-preserve-unknown-fields`: nothing below is pruned.
+    pub preserve_unknown: bool,
+    /// `x-kubernetes-embedded-resource`: has apiVersion, kind and metadata of its own.
+    pub embedded_resource: bool,
+    /// CEL rules.
+    pub rules: Vec<Rule>,
+    /// Bounds and forms; none for most nodes, so boxed.
+    pub bounds: Option<Box<Bounds>>,
+}

@@ -1,0 +1,1 @@
+//! The optional listener: HTTP or HTTPS, and the kubeconfig that leads to it.

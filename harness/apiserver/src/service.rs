@@ -1,0 +1,1 @@
+//! The entry: a tower service over HTTP requests.

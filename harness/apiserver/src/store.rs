@@ -1,0 +1,1 @@
+//! Revisioned objects with history; the bytes of a revision are serialised once and shared.

@@ -1,0 +1,1 @@
+//! Watch streams: resume, bookmarks, 410, streaming lists.

@@ -1,0 +1,1 @@
+//! The command line: arguments, settings, commands, exit codes; the printer is the only one that prints.

@@ -1,0 +1,46 @@
+//! What the runner sees of a cluster, whichever it is.
+
+pub mod embedded;
+
+use std::io;
+
+use crate::scenario::node::LinkSpec;
+
+/// A cluster that a scenario runs on.
+pub trait Cluster: Send + Sync {
+    /// A client with an administrator's rights.
+    fn client(&self) -> kube::Client;
+
+    /// A client with the rights of the given user.
+    fn client_as(&self, user: &str, groups: &[String]) -> kube::Client;
+
+    /// A simulated node by name; none where the cluster has no such node, or it is not simulated.
+    fn node(&self, name: &str) -> Option<&dyn Node>;
+
+    /// What a container has written to its log so far, newest lines last.
+    fn pod_log(&self, namespace: &str, pod: &str) -> Option<String>;
+}
+
+/// A simulated node's machine, as a scenario may look at it.
+pub trait Node: Send + Sync {
+    /// A file's content, by its path on the node.
+    ///
+    /// # Errors
+    /// Those of the file system; a path that leaves the node's root is [`io::ErrorKind::PermissionDenied`].
+    fn read_file(&self, path: &str) -> io::Result<Vec<u8>>;
+
+    /// A file's permission bits.
+    ///
+    /// # Errors
+    /// As [`Node::read_file`].
+    fn file_mode(&self, path: &str) -> io::Result<u32>;
+
+    /// The names in a directory, sorted.
+    ///
+    /// # Errors
+    /// As [`Node::read_file`].
+    fn list_dir(&self, path: &str) -> io::Result<Vec<String>>;
+
+    /// The link table as it is now, in the form scenarios write it in.
+    fn links(&self) -> Vec<LinkSpec>;
+}

@@ -1,0 +1,9 @@
+//! The harness: scenarios, the clusters they run on, and what is measured while they run.
+
+pub mod cli;
+pub mod cluster;
+pub mod event;
+pub mod runner;
+pub mod scenario;
+pub mod sim;
+pub mod target;

@@ -1,0 +1,1 @@
+//! Runs scenarios: the dispatcher owns state, the executor runs one step, reports say what happened.

@@ -1,0 +1,1 @@
+//! Puts an operator on a cluster. The only file that imports `slipway_operator`.

@@ -1,0 +1,1 @@
+//! Conditions, after the Kubernetes API conventions.

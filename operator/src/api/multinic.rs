@@ -1,0 +1,1 @@
+//! `multinic.io/v1alpha1 MultiNicNodeConfig`: the interfaces of one node.

@@ -1,0 +1,3 @@
+//! The `multinic-agent` command.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The controllers. None of them imports another.
+
+pub mod multinic;

@@ -1,0 +1,1 @@
+//! `MultiNIC`: per-node network configuration by agent Jobs.

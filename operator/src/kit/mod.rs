@@ -1,0 +1,1 @@
+//! What we wish kube-runtime had.

@@ -1,0 +1,3 @@
+//! The `slipway-operator` command.
+
+fn main() {}
