@@ -1,1 +1,45 @@
-//! The command line: arguments, settings, commands, exit codes; the printer is the only one that prints.
+//! The command line: arguments as they were typed ([`args`]), settings as they are meant ([`settings`]), the commands,
+//! their exit codes ([`exit`]), and the only place that prints ([`printer`]).
+
+pub mod args;
+pub mod commands;
+pub mod exit;
+pub mod printer;
+pub mod settings;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use self::args::{Args, Command};
+use self::exit::Exit;
+use self::printer::Printer;
+
+/// Parses the process's arguments, runs the command and says how it ended.
+pub fn main() -> ExitCode {
+    let printer = Printer::standard();
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            let exit = if error.use_stderr() { Exit::BadInput } else { Exit::Passed };
+            printer.usage(&error);
+            return exit.into();
+        }
+    };
+    match dispatch(args, &printer) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            printer.failure(&failure);
+            failure.exit().into()
+        }
+    }
+}
+
+fn dispatch(args: Args, printer: &Printer) -> Result<Exit, commands::Failure> {
+    match args.command {
+        Command::Run(args) => commands::run::run(&args.try_into()?, printer),
+        Command::Lint(args) => commands::lint::lint(&args.try_into()?, printer),
+        Command::Serve(args) => commands::serve::serve(&args.into(), printer),
+        Command::Schema(args) => commands::schema::schema(&args, printer),
+    }
+}

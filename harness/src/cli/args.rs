@@ -1,0 +1,132 @@
+//! The arguments as they were typed. What they mean is decided in [`super::settings`].
+//!
+//! Environment variables are named here and nowhere else.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Proves Kubernetes operators before they meet a cluster.
+///
+/// Exit codes: 0 passed; 1 a scenario failed; 2 bad input or usage, nothing was run; 3 the environment.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "slipway", version)]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Run scenarios, each on a cluster of its own.
+    Run(RunArgs),
+    /// Check scenario files without running them.
+    Lint(LintArgs),
+    /// Serve the embedded cluster on a loopback address until a signal arrives.
+    Serve(ServeArgs),
+    /// Print the JSON schema of a file format.
+    Schema(SchemaArgs),
+}
+
+/// Arguments of `slipway run`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct RunArgs {
+    /// Scenario files, and directories to search for `*.yaml` and `*.yml`.
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Run only scenarios whose `file/name` contains this text; between slashes it is a regular expression (`/drain$/`).
+    #[arg(long, short, value_name = "TEXT")]
+    pub filter: Vec<String>,
+    /// How many scenarios run at once; one a core unless told otherwise.
+    #[arg(long, short, env = "SLIPWAY_JOBS", value_name = "N")]
+    pub jobs: Option<usize>,
+    /// Stop starting scenarios after the first failure.
+    #[arg(long)]
+    pub fail_fast: bool,
+    /// Print every step with the time on the scenario's clock.
+    #[arg(long, short)]
+    pub verbose: bool,
+    /// Name what would run, and run nothing.
+    #[arg(long)]
+    pub list: bool,
+    /// Write a report: `junit=FILE` or `json=FILE`; may be given more than once.
+    #[arg(long, value_name = "KIND=FILE")]
+    pub report: Vec<String>,
+    /// The seed of uids, generated names and jitter; printed by every run, so that the run can be repeated.
+    #[arg(long, env = "SLIPWAY_SEED", value_name = "N")]
+    pub seed: Option<u64>,
+    /// Run every scenario on this clock, whatever the file says.
+    #[arg(long, value_name = "CLOCK")]
+    pub time: Option<TimeArg>,
+    /// End a scenario that has taken this long on the machine's own clock, e.g. because it spins: seconds.
+    #[arg(long, env = "SLIPWAY_WALL_CLOCK_LIMIT", default_value_t = 60, value_name = "SECONDS")]
+    pub wall_clock_limit: u64,
+}
+
+/// The clock a scenario runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TimeArg {
+    /// A clock that jumps to the next timer when nothing else is left to do.
+    Virtual,
+    /// The machine's clock.
+    Real,
+}
+
+/// Arguments of `slipway lint`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct LintArgs {
+    /// Scenario files, and directories to search for `*.yaml` and `*.yml`.
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+}
+
+/// Arguments of `slipway serve`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ServeArgs {
+    /// Serve plain HTTP on this address; loopback and a free port unless told otherwise.
+    #[arg(long, value_name = "ADDR")]
+    pub http: Option<SocketAddr>,
+    /// Serve HTTPS on this address, with a certificate made for the occasion.
+    #[arg(long, value_name = "ADDR")]
+    pub https: Option<SocketAddr>,
+    /// The administrator's bearer token; made up unless told otherwise.
+    #[arg(long, env = "SLIPWAY_ADMIN_TOKEN", value_name = "TOKEN")]
+    pub admin_token: Option<String>,
+    /// Where to write the kubeconfig; a temporary file unless told otherwise.
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// The API server alone, without the controllers and nodes that make it a cluster.
+    #[arg(long)]
+    pub bare: bool,
+}
+
+/// Arguments of `slipway schema`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct SchemaArgs {
+    /// Which format.
+    pub kind: SchemaKind,
+}
+
+/// The formats that have a schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SchemaKind {
+    /// Scenario files.
+    Scenario,
+    /// The report that `--report json=FILE` writes.
+    Report,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_do_not_contradict_each_other() {
+        Args::command().debug_assert();
+    }
+}

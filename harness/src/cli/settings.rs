@@ -1,0 +1,196 @@
+//! The arguments as they are meant: paths, patterns and limits that can be acted on without asking again.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use regex::Regex;
+
+use super::args::{LintArgs, RunArgs, ServeArgs, TimeArg};
+
+/// What is wrong with the arguments.
+#[derive(Debug, thiserror::Error)]
+pub enum UsageError {
+    /// A regular expression between slashes cannot be read.
+    #[error("the filter {pattern} is not a regular expression")]
+    Filter {
+        /// The expression as typed.
+        pattern: String,
+        /// Why not.
+        #[source]
+        source: regex::Error,
+    },
+    /// A report is neither `junit=FILE` nor `json=FILE`.
+    #[error("the report {0:?} is neither junit=FILE nor json=FILE")]
+    Report(String),
+    /// Nothing can run with no job.
+    #[error("--jobs must be at least 1")]
+    NoJobs,
+}
+
+/// Settings of `slipway run`.
+#[derive(Clone, Debug)]
+pub struct RunSettings {
+    /// Files and directories.
+    pub paths: Vec<PathBuf>,
+    /// Which scenarios.
+    pub filters: Vec<Filter>,
+    /// How many at once.
+    pub jobs: NonZeroUsize,
+    /// Start nothing after the first failure.
+    pub fail_fast: bool,
+    /// Print steps.
+    pub verbose: bool,
+    /// Only name them.
+    pub list: bool,
+    /// Reports to write.
+    pub reports: Vec<ReportFile>,
+    /// The seed, where it is given.
+    pub seed: Option<u64>,
+    /// The clock, where it is given.
+    pub time: Option<TimeArg>,
+    /// The limit on the machine's own clock.
+    pub wall_clock_limit: Duration,
+}
+
+/// Settings of `slipway lint`.
+#[derive(Clone, Debug)]
+pub struct LintSettings {
+    /// Files and directories.
+    pub paths: Vec<PathBuf>,
+}
+
+/// Settings of `slipway serve`.
+#[derive(Clone, Debug)]
+pub struct ServeSettings {
+    /// Address for plain HTTP.
+    pub http: Option<SocketAddr>,
+    /// Address for HTTPS.
+    pub https: Option<SocketAddr>,
+    /// The administrator's token.
+    pub admin_token: Option<String>,
+    /// Where to write the kubeconfig.
+    pub kubeconfig: Option<PathBuf>,
+    /// The API server alone.
+    pub bare: bool,
+}
+
+/// A choice of scenarios by their title, `file/name`.
+#[derive(Clone, Debug)]
+pub enum Filter {
+    /// The title contains this.
+    Contains(String),
+    /// The title matches this.
+    Matches(Regex),
+}
+
+impl Filter {
+    /// Whether a scenario is meant.
+    pub fn accepts(&self, title: &str) -> bool {
+        match self {
+            Self::Contains(text) => title.contains(text.as_str()),
+            Self::Matches(pattern) => pattern.is_match(title),
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self, UsageError> {
+        match text.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')) {
+            Some(pattern) if !pattern.is_empty() => Regex::new(pattern)
+                .map(Self::Matches)
+                .map_err(|source| UsageError::Filter { pattern: text.to_owned(), source }),
+            _ => Ok(Self::Contains(text.to_owned())),
+        }
+    }
+}
+
+/// A report to write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReportFile {
+    /// JUnit XML.
+    Junit(PathBuf),
+    /// Our own JSON.
+    Json(PathBuf),
+}
+
+impl ReportFile {
+    fn parse(text: &str) -> Result<Self, UsageError> {
+        match text.split_once('=') {
+            Some(("junit", file)) if !file.is_empty() => Ok(Self::Junit(file.into())),
+            Some(("json", file)) if !file.is_empty() => Ok(Self::Json(file.into())),
+            _ => Err(UsageError::Report(text.to_owned())),
+        }
+    }
+}
+
+impl TryFrom<RunArgs> for RunSettings {
+    type Error = UsageError;
+
+    fn try_from(args: RunArgs) -> Result<Self, UsageError> {
+        let jobs = match args.jobs {
+            Some(jobs) => NonZeroUsize::new(jobs).ok_or(UsageError::NoJobs)?,
+            None => std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+        };
+        Ok(Self {
+            paths: args.paths,
+            filters: args.filter.iter().map(|text| Filter::parse(text)).collect::<Result<_, _>>()?,
+            jobs,
+            fail_fast: args.fail_fast,
+            verbose: args.verbose,
+            list: args.list,
+            reports: args.report.iter().map(|text| ReportFile::parse(text)).collect::<Result<_, _>>()?,
+            seed: args.seed,
+            time: args.time,
+            wall_clock_limit: Duration::from_secs(args.wall_clock_limit),
+        })
+    }
+}
+
+impl TryFrom<LintArgs> for LintSettings {
+    type Error = UsageError;
+
+    fn try_from(args: LintArgs) -> Result<Self, UsageError> {
+        Ok(Self { paths: args.paths })
+    }
+}
+
+impl From<ServeArgs> for ServeSettings {
+    fn from(args: ServeArgs) -> Self {
+        Self {
+            http: args.http,
+            https: args.https,
+            admin_token: args.admin_token,
+            kubeconfig: args.kubeconfig,
+            bare: args.bare,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_is_a_substring_unless_it_stands_between_slashes() {
+        let cases = [
+            ("ubuntu", "multinic/apply.yaml/ubuntu-node", true),
+            ("node$", "multinic/apply.yaml/ubuntu-node", false),
+            ("/node$/", "multinic/apply.yaml/ubuntu-node", true),
+            ("/^node/", "multinic/apply.yaml/ubuntu-node", false),
+            ("/", "multinic/apply.yaml", true),
+        ];
+        for (filter, title, accepted) in cases {
+            assert_eq!(Filter::parse(filter).unwrap().accepts(title), accepted, "{filter} on {title}");
+        }
+        assert!(Filter::parse("/(/").is_err());
+    }
+
+    #[test]
+    fn a_report_names_its_kind_and_its_file() {
+        assert_eq!(ReportFile::parse("junit=out/r.xml").unwrap(), ReportFile::Junit("out/r.xml".into()));
+        assert_eq!(ReportFile::parse("json=r.json").unwrap(), ReportFile::Json("r.json".into()));
+        for bad in ["junit", "junit=", "html=x", ""] {
+            assert!(ReportFile::parse(bad).is_err(), "{bad}");
+        }
+    }
+}
