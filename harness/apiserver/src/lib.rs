@@ -8,6 +8,7 @@
 pub mod access;
 pub mod admission;
 pub mod apply;
+pub mod body;
 pub mod clock;
 pub mod decode;
 pub mod discovery;
