@@ -29,6 +29,10 @@ pub struct Resource {
     pub categories: Vec<String>,
     /// Whether objects live in a namespace.
     pub namespaced: bool,
+    /// What may be done with it, in the order discovery tells.
+    pub verbs: Vec<String>,
+    /// What hangs below an object's path, in the order discovery tells.
+    pub subresources: Vec<Subresource>,
     /// The structure of an object.
     pub schema: SchemaRef,
     /// Whether `status` is a subresource, split from the rest.
@@ -43,6 +47,21 @@ pub struct Resource {
     pub definition: Option<String>,
     /// What the kind adds to its schema.
     pub rules: &'static dyn Rules,
+}
+
+/// One subresource, like `pods/eviction`.
+#[derive(Clone, Debug)]
+pub struct Subresource {
+    /// The last segment of its path, like `eviction`.
+    pub name: String,
+    /// The group of its kind; empty together with the version where it is the resource's own.
+    pub group: String,
+    /// The version of its kind; empty where it is the resource's own.
+    pub version: String,
+    /// Its kind, like `Eviction`.
+    pub kind: String,
+    /// What may be done with it.
+    pub verbs: Vec<String>,
 }
 
 /// JSON paths (with a leading dot, as in a definition) of the `scale` subresource.

@@ -1,1 +1,17 @@
 //! What each kind adds to its schema: defaulting, validation, immutability, status split and printer columns.
+//!
+//! [`registry`] lists what is served; one file per kind (or family of kinds) holds its [`Rules`]. All of it is pure:
+//! time, names and the store belong to the callers.
+//!
+//! [`Rules`]: crate::resource::Rules
+
+pub mod registry;
+
+pub use registry::Registry;
+
+use crate::resource::{NoRules, Rules};
+
+/// The rules of a built-in kind.
+fn rules(_group: &str, _kind: &str) -> &'static dyn Rules {
+    &NoRules
+}
