@@ -1,0 +1,77 @@
+//! A container's log, kept within bounds.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Bytes of log kept per container: enough for any failure to be read, little enough for thousands of Pods.
+const KEPT_BYTES_MAX: usize = 64 * 1024;
+
+/// What a container has written, oldest lines dropped first. Clones write to the same log.
+#[derive(Clone, Debug, Default)]
+pub struct Log(Arc<Mutex<Lines>>);
+
+#[derive(Debug, Default)]
+struct Lines {
+    lines: VecDeque<String>,
+    bytes: usize,
+}
+
+impl Log {
+    /// Appends text, line by line.
+    pub fn write(&self, text: &str) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for line in text.lines() {
+            kept.bytes += line.len() + 1;
+            kept.lines.push_back(line.to_owned());
+        }
+        while kept.bytes > KEPT_BYTES_MAX {
+            let Some(dropped) = kept.lines.pop_front() else { break };
+            kept.bytes -= dropped.len() + 1;
+        }
+    }
+
+    /// Everything kept, each line ended.
+    pub fn text(&self) -> String {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
+    }
+
+    /// The last lines, at most this many lines and bytes.
+    pub fn tail(&self, lines_max: usize, bytes_max: usize) -> String {
+        let text = self.text();
+        let starts = text.match_indices('\n').map(|(at, _)| at + 1);
+        let starts: Vec<usize> = std::iter::once(0).chain(starts).filter(|start| *start < text.len()).collect();
+        let from_line = starts.get(starts.len().saturating_sub(lines_max)).copied().unwrap_or(0);
+        let mut from = from_line.max(text.len().saturating_sub(bytes_max));
+        while !text.is_char_boundary(from) {
+            from += 1;
+        }
+        text.get(from..).unwrap_or_default().to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tail_keeps_the_last_lines_within_the_bytes_and_never_splits_a_character() {
+        let log = Log::default();
+        log.write("one\ntwo\nthrée\n");
+        assert_eq!(log.tail(2, 100), "two\nthrée\n");
+        assert_eq!(log.tail(80, 4), "ée\n", "`é` is two bytes");
+        assert_eq!(log.tail(80, 3), "e\n", "half of `é` is not a character");
+        assert_eq!(log.tail(80, 0), "");
+    }
+
+    #[test]
+    fn a_chatty_container_keeps_its_newest_lines_and_no_more_than_its_share_of_memory() {
+        let log = Log::default();
+        for number in 0..20_000 {
+            log.write(&format!("line {number}"));
+        }
+        let text = log.text();
+        assert!(text.len() <= KEPT_BYTES_MAX, "{} bytes kept", text.len());
+        assert!(text.ends_with("line 19999\n"));
+    }
+}

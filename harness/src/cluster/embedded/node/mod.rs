@@ -1,0 +1,6 @@
+//! Simulated nodes: a root directory, a network, an operating system by name, and the kubelet that runs Pods on them.
+
+pub mod files;
+pub mod host;
+pub mod log;
+pub mod program;

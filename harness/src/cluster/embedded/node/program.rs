@@ -1,0 +1,231 @@
+//! What containers run: an image reference maps to a program.
+//!
+//! A program gets what a process in that container would have: arguments, environment, a file tree, the network it is
+//! allowed to see, somewhere to write its log, and word when it is told to stop. An image that no pattern matches does
+//! not exist, and is reported so.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
+
+use super::files::{Changes, Files};
+use super::host::{Errno, Network};
+use super::log::Log;
+
+/// The path that a container writes its last words to, unless its Pod names another.
+pub const TERMINATION_LOG: &str = "/dev/termination-log";
+
+/// What a container runs.
+pub trait Program: Send + Sync + 'static {
+    /// Runs until it ends, or until it has been told to stop and has done so.
+    fn run(&self, process: Process) -> BoxFuture<'static, Exit>;
+}
+
+impl<F, Run> Program for F
+where
+    F: Fn(Process) -> Run + Send + Sync + 'static,
+    Run: Future<Output = Exit> + Send + 'static,
+{
+    fn run(&self, process: Process) -> BoxFuture<'static, Exit> {
+        self(process).boxed()
+    }
+}
+
+/// How a program ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exit(pub i32);
+
+impl Exit {
+    /// Code 0.
+    pub const SUCCESS: Self = Self(0);
+}
+
+/// A program's surroundings.
+#[derive(Clone, Debug)]
+pub struct Process {
+    /// The node it runs on.
+    pub node: String,
+    /// Command and arguments, with `$(VAR)` expanded; empty where the Pod leaves both to the image.
+    pub args: Vec<String>,
+    /// Environment.
+    pub env: BTreeMap<String, String>,
+    /// File tree.
+    pub files: Files,
+    /// Network.
+    pub network: NetworkAccess,
+    /// Where what it prints goes.
+    pub log: Log,
+    /// Where it writes its last words.
+    pub termination_log: String,
+    /// Cancelled by SIGTERM; what still runs after the grace period is dropped.
+    pub stop: CancellationToken,
+}
+
+impl Process {
+    /// Leaves last words for the container's status; what does not fit is cut off by the kubelet.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn last_words(&self, text: &str) -> std::io::Result<()> {
+        self.files.write(&self.termination_log, text.as_bytes(), 0o666)
+    }
+}
+
+/// A network namespace, with what a container may do to it.
+#[derive(Clone, Debug)]
+pub struct NetworkAccess {
+    network: Arc<Mutex<Network>>,
+    net_admin: bool,
+    writable_sysctls: bool,
+    changes: Changes,
+}
+
+impl NetworkAccess {
+    /// Access with `CAP_NET_ADMIN` or without; `/proc/sys` is writable for privileged containers only.
+    pub fn new(network: Arc<Mutex<Network>>, net_admin: bool, writable_sysctls: bool, changes: Changes) -> Self {
+        Self { network, net_admin, writable_sysctls, changes }
+    }
+
+    /// Looks at the namespace.
+    pub fn look<T>(&self, look: impl FnOnce(&Network) -> T) -> T {
+        look(&self.network.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Changes the namespace, as a netlink request does.
+    ///
+    /// # Errors
+    /// [`Errno::Perm`] without `CAP_NET_ADMIN`, else what the change answers.
+    pub fn change<T>(&self, change: impl FnOnce(&mut Network) -> Result<T, Errno>) -> Result<T, Errno> {
+        if !self.net_admin {
+            return Err(Errno::Perm);
+        }
+        let answer = change(&mut self.network.lock().unwrap_or_else(PoisonError::into_inner));
+        self.changes.mark();
+        answer
+    }
+
+    /// Whether a write to `/proc/sys/net` gets through: only in a privileged container. The same settings can be
+    /// changed by netlink (`IFLA_INET_CONF`), which needs `CAP_NET_ADMIN` alone: see [`Network::set_setting`].
+    pub fn sysctls_are_writable(&self) -> bool {
+        self.writable_sysctls
+    }
+}
+
+/// A program that does what it is told: waits, writes, ends.
+#[derive(Clone, Debug, Default)]
+pub struct Script {
+    /// How long it runs; for ever where there is none.
+    pub after: Option<Duration>,
+    /// What it prints first.
+    pub output: String,
+    /// What it leaves as its termination message.
+    pub message: Option<String>,
+    /// The code it ends with.
+    pub exit_code: i32,
+    /// Runs on when told to stop, until it is killed.
+    pub ignores_stop: bool,
+}
+
+impl Program for Script {
+    fn run(&self, process: Process) -> BoxFuture<'static, Exit> {
+        let script = self.clone();
+        async move {
+            if !script.output.is_empty() {
+                process.log.write(&script.output);
+            }
+            let ended = async {
+                match script.after {
+                    Some(after) => tokio::time::sleep(after).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = ended => {}
+                // As a process that has no handler for the signal.
+                () = process.stop.cancelled(), if !script.ignores_stop => return Exit(143),
+            }
+            if let Some(message) = &script.message
+                && let Err(error) = process.last_words(message)
+            {
+                process.log.write(&format!("cannot write {}: {error}", process.termination_log));
+            }
+            Exit(script.exit_code)
+        }
+        .boxed()
+    }
+}
+
+/// Which images there are, and what they run. The first pattern that matches counts.
+#[derive(Clone, Default)]
+pub struct Programs(Vec<(String, Arc<dyn Program>)>);
+
+impl Programs {
+    /// No image at all.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds an image by reference, in which `*` stands for anything: `multinic-agent:*`, `*/multinic-agent:v1`.
+    #[must_use]
+    pub fn with(mut self, pattern: impl Into<String>, program: impl Program) -> Self {
+        self.0.push((pattern.into(), Arc::new(program)));
+        self
+    }
+
+    /// Adds an image whose program is a function.
+    #[must_use]
+    pub fn with_function<F, Run>(self, pattern: impl Into<String>, function: F) -> Self
+    where
+        F: Fn(Process) -> Run + Send + Sync + 'static,
+        Run: Future<Output = Exit> + Send + 'static,
+    {
+        self.with(pattern, function)
+    }
+
+    /// The program of an image.
+    pub fn find(&self, image: &str) -> Option<Arc<dyn Program>> {
+        let (_, program) = self.0.iter().find(|(pattern, _)| matches(pattern.as_bytes(), image.as_bytes()))?;
+        Some(Arc::clone(program))
+    }
+}
+
+impl fmt::Debug for Programs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(pattern, _)| pattern)).finish()
+    }
+}
+
+fn matches(pattern: &[u8], text: &[u8]) -> bool {
+    match pattern.split_first() {
+        None => text.is_empty(),
+        Some((b'*', rest)) => (0..=text.len()).any(|skipped| matches(rest, text.get(skipped..).unwrap_or_default())),
+        Some((byte, rest)) => text.split_first().is_some_and(|(first, text)| first == byte && matches(rest, text)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_runs_the_first_program_whose_pattern_matches_it() {
+        let cases = [
+            ("agent:1", "agent:1", true),
+            ("agent:1", "agent:10", false),
+            ("agent:*", "agent:1.2.3", true),
+            ("*/agent:*", "registry.example.com/team/agent:v1", true),
+            ("*/agent:*", "agent:v1", false),
+            ("*agent*", "my-agent@sha256:00", true),
+            ("*", "", true),
+            ("", "x", false),
+        ];
+        for (pattern, image, expected) in cases {
+            assert_eq!(matches(pattern.as_bytes(), image.as_bytes()), expected, "{pattern} on {image}");
+        }
+    }
+}
