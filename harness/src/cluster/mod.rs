@@ -4,6 +4,8 @@ pub mod embedded;
 
 use std::io;
 
+use tokio::sync::watch;
+
 use crate::scenario::node::LinkSpec;
 
 /// A cluster that a scenario runs on.
@@ -43,4 +45,7 @@ pub trait Node: Send + Sync {
 
     /// The link table as it is now, in the form scenarios write it in.
     fn links(&self) -> Vec<LinkSpec>;
+
+    /// Counts every change of the node's files and links, so that whoever waits for one need not look again and again.
+    fn changes(&self) -> watch::Receiver<u64>;
 }

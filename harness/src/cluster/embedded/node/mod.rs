@@ -3,4 +3,6 @@
 pub mod files;
 pub mod host;
 pub mod log;
+pub mod machine;
+pub mod os;
 pub mod program;
