@@ -57,6 +57,7 @@ pub async fn run<H: Host>(request: &Request, host: &H, stop: &Stop) -> Outcome {
             config_uid: String::new(),
             generation: 0,
             interfaces: Vec::new(),
+            removed: Vec::new(),
             error: None,
         },
         message: String::new(),

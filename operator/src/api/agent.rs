@@ -38,6 +38,13 @@ pub const TERMINATION_LOG: &str = "/dev/termination-log";
 /// The kubelet cuts longer messages off; every encoded summary is shorter than this many bytes.
 pub const TERMINATION_MESSAGE_LIMIT: usize = 4096;
 
+/// The host's directory of per-link IPv4 sysctls. A container without privilege sees its own copy read-only; mounted at
+/// [`SYSCTL_MOUNT_PATH`] it can be written. Without the mount the sysctls of the spec stay as they are, with a warning.
+pub const SYSCTL_HOST_PATH: &str = "/proc/sys/net/ipv4/conf";
+
+/// Where [`SYSCTL_HOST_PATH`] is mounted: container runtimes refuse mounts inside `/proc`.
+pub const SYSCTL_MOUNT_PATH: &str = "/host/proc/sys/net/ipv4/conf";
+
 /// The most interfaces a node can have: names are `multinic0` to `multinic9`.
 pub const MAX_INTERFACES: usize = 10;
 
@@ -211,9 +218,13 @@ pub struct AgentSummary {
     /// [`AgentSpec::generation`].
     #[serde(default)]
     pub generation: i64,
-    /// One entry for each interface of the spec, in its order, then one for each that was removed.
+    /// One entry for each interface of the spec, in its order.
     #[serde(default)]
     pub interfaces: Vec<InterfaceResult>,
+    /// One entry for each interface that an earlier apply made and that is not in the spec, or is cleaned up.
+    /// Their ids and names may be those of interfaces of the spec, which got them from these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removed: Vec<InterfaceResult>,
     /// Why nothing was done at all (exit codes 2 and 3).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<AgentError>,
