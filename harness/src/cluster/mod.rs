@@ -3,10 +3,13 @@
 pub mod embedded;
 
 use std::io;
+use std::sync::Arc;
 
+use futures::future::BoxFuture;
+use thiserror::Error;
 use tokio::sync::watch;
 
-use crate::scenario::node::LinkSpec;
+use crate::scenario::node::{LinkSpec, NodeSpec};
 
 /// A cluster that a scenario runs on.
 pub trait Cluster: Send + Sync {
@@ -17,10 +20,29 @@ pub trait Cluster: Send + Sync {
     fn client_as(&self, user: &str, groups: &[String]) -> kube::Client;
 
     /// A simulated node by name; none where the cluster has no such node, or it is not simulated.
-    fn node(&self, name: &str) -> Option<&dyn Node>;
+    fn node(&self, name: &str) -> Option<Arc<dyn Node>>;
+
+    /// Adds a simulated node while the cluster runs; it is registered and ready when this returns.
+    fn add_node(&self, spec: NodeSpec) -> BoxFuture<'_, Result<(), NodeError>>;
+
+    /// Switches a simulated node off and removes its Node object, as a cloud provider does; its machine is lost.
+    fn remove_node<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), NodeError>>;
 
     /// What a container has written to its log so far, newest lines last.
     fn pod_log(&self, namespace: &str, pod: &str) -> Option<String>;
+}
+
+/// Why a node did not come or go.
+#[derive(Debug, Error)]
+#[error("cannot {action} node {node}")]
+pub struct NodeError {
+    /// `add` or `remove`.
+    pub action: &'static str,
+    /// The node's name.
+    pub node: String,
+    /// Why not.
+    #[source]
+    pub source: Box<dyn std::error::Error + Send + Sync>,
 }
 
 /// A simulated node's machine, as a scenario may look at it.

@@ -7,14 +7,16 @@ mod client;
 pub mod node;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use futures::future::{BoxFuture, FutureExt, TryFutureExt};
 use slipway_apiserver::clock::Clock;
 use slipway_apiserver::service::{ApiServer, Config, User};
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
+use super::NodeError;
 use crate::scenario::node::NodeSpec;
 use node::machine::{Machine, MachineError};
 use node::program::Programs;
@@ -68,7 +70,7 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Cluster {
     server: ApiServer,
-    machines: BTreeMap<String, Arc<Machine>>,
+    machines: RwLock<BTreeMap<String, Arc<Machine>>>,
     stop: CancellationToken,
 }
 
@@ -77,23 +79,38 @@ impl Cluster {
     ///
     /// # Errors
     /// See [`StartError`].
-    #[expect(clippy::unused_async, reason = "registering nodes waits for the API server")]
     pub async fn start(config: EmbeddedConfig) -> Result<Self, StartError> {
-        let mut machines = BTreeMap::new();
-        for spec in config.nodes {
-            let machine = Arc::new(Machine::new(spec)?);
-            let name = machine.spec().name.clone();
-            if machines.insert(name.clone(), machine).is_some() {
-                return Err(StartError::DuplicateNode(name));
-            }
-        }
         let server = ApiServer::new(Config {
             clock: config.clock,
             seed: config.seed,
             tokens: config.tokens,
             ..Config::default()
         });
-        Ok(Self { server, machines, stop: CancellationToken::new() })
+        let cluster = Self { server, machines: RwLock::default(), stop: CancellationToken::new() };
+        for spec in config.nodes {
+            cluster.join(spec).await?;
+        }
+        Ok(cluster)
+    }
+
+    /// Builds a node's machine and makes it part of the cluster.
+    #[expect(clippy::unused_async, reason = "registering a node waits for the API server")]
+    async fn join(&self, spec: NodeSpec) -> Result<(), StartError> {
+        let machine = Arc::new(Machine::new(spec)?);
+        let name = machine.spec().name.clone();
+        let mut machines = self.machines.write().unwrap_or_else(PoisonError::into_inner);
+        if machines.contains_key(&name) {
+            return Err(StartError::DuplicateNode(name));
+        }
+        machines.insert(name, machine);
+        Ok(())
+    }
+
+    /// Switches a node off and forgets its machine.
+    #[expect(clippy::unused_async, reason = "deleting the Node object waits for the API server")]
+    async fn leave(&self, name: &str) -> Result<(), StartError> {
+        self.machines.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+        Ok(())
     }
 
     /// The API server, to put a listener before it.
@@ -117,8 +134,20 @@ impl super::Cluster for Cluster {
         client::client(&self.server, User::new(user, groups), "slipway")
     }
 
-    fn node(&self, name: &str) -> Option<&dyn super::Node> {
-        self.machines.get(name).map(|machine| machine.as_ref() as &dyn super::Node)
+    fn node(&self, name: &str) -> Option<Arc<dyn super::Node>> {
+        let machines = self.machines.read().unwrap_or_else(PoisonError::into_inner);
+        machines.get(name).map(|machine| Arc::clone(machine) as Arc<dyn super::Node>)
+    }
+
+    fn add_node(&self, spec: NodeSpec) -> BoxFuture<'_, Result<(), NodeError>> {
+        let node = spec.name.clone();
+        let failed = |source: StartError| NodeError { action: "add", node, source: source.into() };
+        self.join(spec).map_err(failed).boxed()
+    }
+
+    fn remove_node<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), NodeError>> {
+        let failed = |source: StartError| NodeError { action: "remove", node: name.to_owned(), source: source.into() };
+        self.leave(name).map_err(failed).boxed()
     }
 
     fn pod_log(&self, _namespace: &str, _pod: &str) -> Option<String> {
