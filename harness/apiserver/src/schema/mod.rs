@@ -1,5 +1,15 @@
 //! Structural schemas: built-in types and custom resource definitions in one form, and what is done by them.
 //!
 //! [`node`] is the form; the other rooms walk an object beside it.
+//!
+//! A write goes through [`strict`] (built-in types: right JSON types, canonical quantities and times), [`prune`],
+//! [`default`] and, once admitted, [`validate`].
 
+pub mod builtin;
+pub mod cel;
+pub mod compile;
+pub mod default;
 pub mod node;
+pub mod prune;
+pub mod strict;
+pub mod validate;

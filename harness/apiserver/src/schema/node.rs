@@ -4,7 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use regex::Regex;
 use serde_json::Value;
+
+use super::cel::Program;
 
 /// A schema, or the name of the built-in definition that holds it (built-in types are recursive and compiled on
 /// first use).
@@ -14,6 +17,22 @@ pub enum SchemaRef {
     Inline(Arc<Schema>),
     /// A definition of `schemas.json`, such as `io.k8s.api.core.v1.PodSpec`.
     Builtin(&'static str),
+}
+
+impl SchemaRef {
+    /// The schema itself. A name that is no definition stands for a schema that accepts anything.
+    pub fn get(&self) -> &Schema {
+        match self {
+            Self::Inline(schema) => schema,
+            Self::Builtin(name) => super::builtin::definition(name),
+        }
+    }
+}
+
+impl From<Schema> for SchemaRef {
+    fn from(schema: Schema) -> Self {
+        Self::Inline(Arc::new(schema))
+    }
 }
 
 /// The JSON type a schema asks for.
@@ -74,6 +93,26 @@ pub struct Rule {
     pub field_path: Option<String>,
     /// Evaluate a transition rule also when there is no old value.
     pub optional_old_self: bool,
+    /// The compiled rule; none if it does not compile.
+    pub program: Option<Arc<Program>>,
+    /// The compiled message expression.
+    pub message_program: Option<Arc<Program>>,
+}
+
+/// A regular expression, compiled once with the schema it stands in.
+#[derive(Clone, Debug)]
+pub struct Pattern {
+    /// As it is written.
+    pub text: String,
+    /// Compiled; the error is said to whoever meets it.
+    pub regex: Result<Regex, String>,
+}
+
+impl Pattern {
+    /// Compiles `text`.
+    pub fn new(text: &str) -> Self {
+        Self { text: text.to_owned(), regex: Regex::new(text).map_err(|e| e.to_string()) }
+    }
 }
 
 /// Bounds and forms of a value.
@@ -87,7 +126,7 @@ pub struct Bounds {
     pub multiple_of: Option<f64>,
     pub max_length: Option<u64>,
     pub min_length: Option<u64>,
-    pub pattern: Option<String>,
+    pub pattern: Option<Pattern>,
     pub max_items: Option<u64>,
     pub min_items: Option<u64>,
     pub unique_items: bool,
@@ -99,6 +138,23 @@ pub struct Bounds {
     pub any_of: Vec<Arc<Schema>>,
     pub one_of: Vec<Arc<Schema>>,
     pub not: Option<Arc<Schema>>,
+}
+
+impl Bounds {
+    /// Whether nothing is bounded.
+    pub fn is_empty(&self) -> bool {
+        let Self { maximum, minimum, multiple_of, max_length, min_length, pattern, .. } = self;
+        let Self { max_items, min_items, max_properties, min_properties, format, enumeration, .. } = self;
+        let lengths = [max_length, min_length, max_items, min_items, max_properties, min_properties];
+        maximum.or(*minimum).or(*multiple_of).is_none()
+            && lengths.iter().all(|l| l.is_none())
+            && pattern.is_none()
+            && format.is_none()
+            && enumeration.is_none()
+            && !self.unique_items
+            && [&self.all_of, &self.any_of, &self.one_of].iter().all(|l| l.is_empty())
+            && self.not.is_none()
+    }
 }
 
 /// One node of a structural schema.
