@@ -1,1 +1,5 @@
-//! What we wish kube-runtime had.
+//! What we wish kube-runtime had: small, and without knowledge of any controller.
+
+pub mod backoff;
+pub mod clock;
+pub mod duration;
