@@ -192,16 +192,10 @@ pub(crate) fn parse_ip(text: &str) -> Result<IpAddr, ParseError> {
     let ip: IpAddr = text.parse().map_err(|_| ParseError::Address(text.to_owned()))?;
     let one_host = match ip {
         IpAddr::V4(v4) => {
-            !(v4.is_unspecified()
-                || v4.is_loopback()
-                || v4.is_multicast()
-                || v4.is_link_local()
-                || v4.is_broadcast())
+            !(v4.is_unspecified() || v4.is_loopback() || v4.is_multicast() || v4.is_link_local() || v4.is_broadcast())
         }
         IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => return Err(ParseError::Address(text.to_owned())),
-        IpAddr::V6(v6) => {
-            !(v6.is_unspecified() || v6.is_loopback() || v6.is_multicast() || v6.is_unicast_link_local())
-        }
+        IpAddr::V6(v6) => !(v6.is_unspecified() || v6.is_loopback() || v6.is_multicast() || v6.is_unicast_link_local()),
     };
     if one_host { Ok(ip) } else { Err(ParseError::AddressNotOneHost(text.to_owned())) }
 }
@@ -211,7 +205,10 @@ pub(crate) fn parse_network(text: &str) -> Result<IpNet, ParseError> {
     let malformed = || ParseError::Cidr(text.to_owned());
     let (ip, prefix) = text.split_once('/').ok_or_else(malformed)?;
     // Go refuses `/08` and `/+8`, which Rust's integer parser would take.
-    if prefix.is_empty() || !prefix.bytes().all(|byte| byte.is_ascii_digit()) || prefix.starts_with('0') && prefix != "0" {
+    if prefix.is_empty()
+        || !prefix.bytes().all(|byte| byte.is_ascii_digit())
+        || prefix.starts_with('0') && prefix != "0"
+    {
         return Err(malformed());
     }
     let ip: IpAddr = ip.parse().map_err(|_| malformed())?;
@@ -315,8 +312,17 @@ mod tests {
         let mac: MacAddress = "FA:16:3e:F3:b0:3F".parse().unwrap();
         assert_eq!(mac.to_string(), "fa:16:3e:f3:b0:3f");
         for bad in [
-            "", "fa:16:3e:f3:b0", "fa:16:3e:f3:b0:3f:00", "fa-16-3e-f3-b0-3f", "fa163ef3b03f", "fa:16:3e:f3:b0:3g",
-            "f:16:3e:f3:b0:3f", " fa:16:3e:f3:b0:3f", "+a:16:3e:f3:b0:3f", "01:00:5e:00:00:01", "ff:ff:ff:ff:ff:ff",
+            "",
+            "fa:16:3e:f3:b0",
+            "fa:16:3e:f3:b0:3f:00",
+            "fa-16-3e-f3-b0-3f",
+            "fa163ef3b03f",
+            "fa:16:3e:f3:b0:3g",
+            "f:16:3e:f3:b0:3f",
+            " fa:16:3e:f3:b0:3f",
+            "+a:16:3e:f3:b0:3f",
+            "01:00:5e:00:00:01",
+            "ff:ff:ff:ff:ff:ff",
             "00:00:00:00:00:00",
         ] {
             assert!(bad.parse::<MacAddress>().is_err(), "{bad}");
@@ -377,7 +383,11 @@ mod tests {
         for bad in ["multinic", "multinic10", "multinic-1", "Multinic1", "eth0", "multinic1 "] {
             assert!(bad.parse::<InterfaceName>().is_err(), "{bad}");
         }
-        assert!(InterfaceId::try_from(9).is_ok() && InterfaceId::try_from(10).is_err() && InterfaceId::try_from(-1).is_err());
+        assert!(
+            InterfaceId::try_from(9).is_ok()
+                && InterfaceId::try_from(10).is_err()
+                && InterfaceId::try_from(-1).is_err()
+        );
         for (mtu, ok) in [(67, false), (68, true), (9000, true), (9001, false), (-1, false)] {
             assert_eq!(Mtu::try_from(mtu).is_ok(), ok, "{mtu}");
         }

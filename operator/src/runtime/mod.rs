@@ -16,7 +16,9 @@ use crate::controllers::multinic;
 use crate::kit::clock::Clock;
 
 /// A controller of this operator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Controller {
     /// `MultiNicNodeConfig`: network interfaces of nodes.
@@ -49,11 +51,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            controllers: Controller::ALL.into(),
-            namespace: None,
-            multinic: multinic::Settings::default(),
-        }
+        Self { controllers: Controller::ALL.into(), namespace: None, multinic: multinic::Settings::default() }
     }
 }
 

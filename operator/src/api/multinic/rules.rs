@@ -14,11 +14,13 @@ pub(super) const NAME_PATTERN: &str = "^multinic[0-9]$";
 const BOTH_READABLE: &str = "has(self.address) && has(self.cidr) && isIP(self.address) && isCIDR(self.cidr)";
 
 pub(super) fn named_as_node() -> Rule {
-    Rule::new("self.metadata.name == self.spec.nodeName").message("metadata.name must be the node's name, spec.nodeName")
+    Rule::new("self.metadata.name == self.spec.nodeName")
+        .message("metadata.name must be the node's name, spec.nodeName")
 }
 
 pub(super) fn immutable() -> Rule {
-    Rule::new("self == oldSelf").message("the node cannot be changed: delete this object and create one for the other node")
+    Rule::new("self == oldSelf")
+        .message("the node cannot be changed: delete this object and create one for the other node")
 }
 
 pub(super) fn unique_ids() -> Rule {
@@ -49,7 +51,8 @@ pub(super) fn address_with_cidr() -> Rule {
 }
 
 pub(super) fn address_in_cidr() -> Rule {
-    Rule::new(format!("!({BOTH_READABLE}) || cidr(self.cidr).containsIP(self.address)")).message("address must be inside cidr")
+    Rule::new(format!("!({BOTH_READABLE}) || cidr(self.cidr).containsIP(self.address)"))
+        .message("address must be inside cidr")
 }
 
 pub(super) fn not_network_address() -> Rule {
@@ -92,5 +95,6 @@ pub(super) fn unicast_address() -> Rule {
 }
 
 pub(super) fn network() -> Rule {
-    Rule::new("isCIDR(self) && cidr(self).prefixLength() > 0").message("cidr must be a network like 192.0.2.0/24 or 2001:db8::/64")
+    Rule::new("isCIDR(self) && cidr(self).prefixLength() > 0")
+        .message("cidr must be a network like 192.0.2.0/24 or 2001:db8::/64")
 }
