@@ -5,9 +5,15 @@
 //!
 //! [`Rules`]: crate::resource::Rules
 
+pub mod metadata;
+pub mod names;
+pub mod quantity;
 pub mod registry;
+pub mod shape;
+mod value;
 
 pub use registry::Registry;
+pub use shape::normalise;
 
 use crate::resource::{NoRules, Rules};
 
