@@ -7,8 +7,8 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::builtin;
-use super::cel;
 use super::node::{Bounds, ListType, PatchStrategy, Pattern, Rule, Schema, SchemaRef, Type};
+use super::{cel, formats};
 
 /// The compiled form of a definition of a built-in type.
 pub fn builtin(document: &Value) -> Schema {
@@ -30,7 +30,22 @@ pub fn custom(document: Option<&Value>) -> Schema {
 
 /// The compiled form of one node of a custom resource's schema, for itself: no metadata is added, no rules are compiled.
 pub fn plain(document: &Value) -> Schema {
-    node(document, &|child| plain(child).into())
+    let mut schema = node(document, &|child| plain(child).into());
+    if let Some(mut bounds) = schema.bounds.take() {
+        bounds.format = bounds.format.filter(|format| is_checked(schema.ty, format));
+        schema.bounds = Some(bounds).filter(|b| !b.is_empty());
+    }
+    schema
+}
+
+/// Formats that Kubernetes does not know for a type mean nothing.
+fn is_checked(ty: Type, format: &str) -> bool {
+    match ty {
+        Type::Any | Type::String | Type::IntOrString => formats::is_known(format),
+        Type::Integer => matches!(format, "int32" | "int64"),
+        Type::Number => matches!(format, "float" | "double"),
+        Type::Object | Type::Array | Type::Boolean => false,
+    }
 }
 
 fn child_of_builtin(document: &Value) -> SchemaRef {
@@ -59,12 +74,17 @@ fn node(document: &Value, child: &dyn Fn(&Value) -> SchemaRef) -> Schema {
         Value::Null | Value::Bool(false) => None,
         schema => Some(child(schema)),
     };
+    let rules: Vec<Rule> = document["x-kubernetes-validations"].as_array().into_iter().flatten().map(rule).collect();
+    let properties = children("properties");
+    let items = document.get("items").map(child);
+    let below = properties.values().chain(&additional).chain(&items);
     let mut schema = Schema {
+        has_rules: !rules.is_empty() || below.into_iter().any(inline_has_rules),
         ty: type_of(document),
         nullable: document["nullable"] == true,
-        properties: children("properties"),
+        properties,
         additional,
-        items: document.get("items").map(child),
+        items,
         required: strings(&document["required"]),
         default: document.get("default").filter(|d| !d.is_null()).cloned(),
         list_type: list_type(document),
@@ -73,7 +93,7 @@ fn node(document: &Value, child: &dyn Fn(&Value) -> SchemaRef) -> Schema {
         patch_merge_key: document["x-kubernetes-patch-merge-key"].as_str().map(str::to_owned),
         preserve_unknown: document["x-kubernetes-preserve-unknown-fields"] == true,
         embedded_resource: document["x-kubernetes-embedded-resource"] == true,
-        rules: document["x-kubernetes-validations"].as_array().into_iter().flatten().map(rule).collect(),
+        rules,
         bounds: bounds(document, child),
     };
     if schema.embedded_resource {
@@ -170,6 +190,10 @@ fn bounds(document: &Value, child: &dyn Fn(&Value) -> SchemaRef) -> Option<Box<B
         not: document.get("not").and_then(|s| inline(child(s))),
     };
     (!bounds.is_empty()).then(|| Box::new(bounds))
+}
+
+fn inline_has_rules(schema: &SchemaRef) -> bool {
+    matches!(schema, SchemaRef::Inline(schema) if schema.has_rules)
 }
 
 fn inline(schema: SchemaRef) -> Option<Arc<Schema>> {

@@ -111,7 +111,7 @@ pub struct Pattern {
 impl Pattern {
     /// Compiles `text`.
     pub fn new(text: &str) -> Self {
-        Self { text: text.to_owned(), regex: Regex::new(text).map_err(|e| e.to_string()) }
+        Self { text: text.to_owned(), regex: super::pattern::compile(text) }
     }
 }
 
@@ -188,6 +188,8 @@ pub struct Schema {
     pub embedded_resource: bool,
     /// CEL rules.
     pub rules: Vec<Rule>,
+    /// Whether rules stand here or anywhere below.
+    pub has_rules: bool,
     /// Bounds and forms; none for most nodes, so boxed.
     pub bounds: Option<Box<Bounds>>,
 }
