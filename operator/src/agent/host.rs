@@ -8,7 +8,7 @@
 #[cfg(target_os = "linux")]
 pub mod linux;
 #[cfg(test)]
-pub mod memory;
+pub(crate) mod memory;
 
 use std::fmt;
 use std::future::Future;
@@ -46,8 +46,9 @@ impl Mac {
 
 impl fmt::Display for Mac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+        let [first, rest @ ..] = self.0;
+        write!(f, "{first:02x}")?;
+        rest.iter().try_for_each(|octet| write!(f, ":{octet:02x}"))
     }
 }
 

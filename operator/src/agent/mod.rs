@@ -3,11 +3,24 @@
 //! The library has no state of its own and touches neither environment, clock nor processes: everything comes in as
 //! a [`Request`] and a [`Host`], and goes out as an [`Outcome`] and log events.
 
+mod apply;
+mod files;
 pub mod host;
+mod ifcfg;
+mod netplan;
+mod networkmanager;
+mod observe;
+mod plan;
+mod record;
 mod request;
+mod run;
+mod spec;
+mod state;
+mod summary;
 
 pub use host::Host;
 pub use request::{Request, RequestError, SpecSource, spec_from_json};
+pub use run::{bad_input, run};
 
 use tokio::sync::watch;
 
@@ -46,20 +59,5 @@ pub struct Outcome {
     pub message: String,
 }
 
-/// Does what the request says to the host. Never fails: what goes wrong is in the outcome.
-pub async fn run<H: Host>(request: &Request, host: &H, stop: &Stop) -> Outcome {
-    let _ = (request, host, stop);
-    Outcome {
-        exit: AgentExit::Host,
-        summary: AgentSummary {
-            action: request.action,
-            node: String::new(),
-            config_uid: String::new(),
-            generation: 0,
-            interfaces: Vec::new(),
-            removed: Vec::new(),
-            error: None,
-        },
-        message: String::new(),
-    }
-}
+#[cfg(test)]
+mod tests;
