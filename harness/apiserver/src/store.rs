@@ -1,1 +1,412 @@
 //! Revisioned objects with history; the bytes of a revision are serialised once and shared.
+//!
+//! One revision counter for all resources, as etcd has it: each write is one revision, and a revision is visible only
+//! with all that came before it. Every collection keeps its last events; from them the store answers lists as of an
+//! old revision and watches that resume. What was compacted away is [`Compacted`], never a silent gap.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::Bound;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use bytes::Bytes;
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+use tokio::sync::watch;
+
+/// A stored resource: group and plural name. All versions of a resource share one collection.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct GroupResource {
+    /// The API group, empty for the core group.
+    pub group: String,
+    /// The plural name.
+    pub resource: String,
+}
+
+impl GroupResource {
+    /// From its parts.
+    pub fn new(group: impl Into<String>, resource: impl Into<String>) -> Self {
+        Self { group: group.into(), resource: resource.into() }
+    }
+}
+
+/// Where an object stands in its collection; the order is the order of lists.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    /// Empty for objects of the cluster's scope.
+    pub namespace: String,
+    /// The object's name.
+    pub name: String,
+}
+
+impl Key {
+    /// From its parts.
+    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { namespace: namespace.into(), name: name.into() }
+    }
+}
+
+/// One object as of one revision.
+#[derive(Debug)]
+pub struct Stored {
+    /// The revision that wrote it, which is its `metadata.resourceVersion`.
+    pub revision: u64,
+    /// The object.
+    pub value: Value,
+    bytes: Bytes,
+    fields_at: usize,
+}
+
+impl Stored {
+    fn new(mut value: Value, revision: u64) -> Self {
+        value["metadata"]["resourceVersion"] = revision.to_string().into();
+        let (bytes, fields_at) = encode(&value);
+        Self { revision, value, bytes, fields_at }
+    }
+
+    /// The whole object as JSON.
+    pub fn json(&self) -> Bytes {
+        self.bytes.clone()
+    }
+
+    /// The object's fields without `apiVersion` and `kind`, as JSON without the opening brace. Lists of built-in
+    /// kinds and other versions of a kind put their own head before it.
+    pub fn fields(&self) -> Bytes {
+        self.bytes.slice(self.fields_at..)
+    }
+
+    /// The object's `metadata.uid`.
+    pub fn uid(&self) -> &str {
+        self.value["metadata"]["uid"].as_str().unwrap_or_default()
+    }
+}
+
+/// The object as JSON with `apiVersion` and `kind` in front, and where the other fields begin.
+pub fn encode(value: &Value) -> (Bytes, usize) {
+    struct Head<'a>(&'a serde_json::Map<String, Value>, bool);
+    impl Serialize for Head<'_> {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            let is_head = |name: &str| name == "apiVersion" || name == "kind";
+            serializer.collect_map(self.0.iter().filter(|(name, _)| is_head(name) == self.1))
+        }
+    }
+    let Value::Object(fields) = value else { return (Bytes::from(value.to_string()), 0) };
+    // Values and string keys cannot fail to serialise, and neither can writing to memory.
+    let mut bytes = serde_json::to_vec(&Head(fields, true)).unwrap_or_default();
+    let rest = serde_json::to_vec(&Head(fields, false)).unwrap_or_default();
+    bytes.pop();
+    if bytes.len() > 1 && rest.len() > 2 {
+        bytes.push(b',');
+    }
+    let at = bytes.len();
+    bytes.extend_from_slice(rest.get(1..).unwrap_or_default());
+    (Bytes::from(bytes), at)
+}
+
+/// What a write did to an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It is new.
+    Created,
+    /// It was there before.
+    Updated,
+    /// It is gone; the event's object is its last state, with the revision of the deletion.
+    Deleted,
+}
+
+/// One write.
+#[derive(Debug)]
+pub struct Event {
+    /// What happened.
+    pub change: Change,
+    /// To which object.
+    pub key: Key,
+    /// The object after the write.
+    pub object: Arc<Stored>,
+    /// The object before the write; none when it was created.
+    pub previous: Option<Arc<Stored>>,
+}
+
+impl Event {
+    /// The revision of the write.
+    pub fn revision(&self) -> u64 {
+        self.object.revision
+    }
+}
+
+/// Why a write was not done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// An object of that name is there.
+    #[error("the object exists already")]
+    Exists,
+    /// The object is no longer, or not at the revision it was read at.
+    #[error("the object has changed")]
+    Changed,
+}
+
+/// The history that was asked for is no longer kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the revision was compacted; the oldest that is kept is {oldest}")]
+pub struct Compacted {
+    /// The oldest revision that can still be asked for.
+    pub oldest: u64,
+}
+
+/// A consistent view of a collection.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// The revision it is of.
+    pub revision: u64,
+    /// The objects in the order of their keys.
+    pub objects: Vec<Arc<Stored>>,
+}
+
+/// All objects of a server.
+#[derive(Debug)]
+pub struct Store {
+    state: RwLock<State>,
+    history: usize,
+    revision: watch::Sender<u64>,
+}
+
+#[derive(Debug)]
+struct State {
+    revision: u64,
+    collections: HashMap<GroupResource, Collection>,
+}
+
+#[derive(Debug)]
+struct Collection {
+    objects: BTreeMap<Key, Arc<Stored>>,
+    events: VecDeque<Arc<Event>>,
+    /// Events up to this revision are no longer kept.
+    compacted: u64,
+    latest: watch::Sender<u64>,
+}
+
+impl Collection {
+    fn new() -> Self {
+        Self { objects: BTreeMap::new(), events: VecDeque::new(), compacted: 0, latest: watch::Sender::new(0) }
+    }
+
+    fn record(&mut self, event: Event, history: usize) {
+        self.events.push_back(Arc::new(event));
+        while self.events.len() > history {
+            if let Some(oldest) = self.events.pop_front() {
+                self.compacted = oldest.revision();
+            }
+        }
+    }
+
+    /// Events after `revision`, oldest first.
+    fn since(&self, revision: u64) -> impl DoubleEndedIterator<Item = &Arc<Event>> {
+        let start = self.events.partition_point(|e| e.revision() <= revision);
+        self.events.range(start..)
+    }
+}
+
+impl Store {
+    /// An empty store that keeps `history` events per resource.
+    pub fn new(history: usize) -> Self {
+        // An empty etcd is at revision 1.
+        Self {
+            state: RwLock::new(State { revision: 1, collections: HashMap::new() }),
+            history: history.max(1),
+            revision: watch::Sender::new(1),
+        }
+    }
+
+    // A panic while the lock is held would have been in serde_json or an allocation; the state is complete between
+    // statements that can fail, so a poisoned lock is taken over.
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The revision of the last write.
+    pub fn revision(&self) -> u64 {
+        self.read().revision
+    }
+
+    /// Waits until the store has reached `revision`.
+    pub async fn reached(&self, revision: u64) {
+        // The sender lives as long as `self`, so the wait can only end by reaching it.
+        let _ = self.revision.subscribe().wait_for(|now| *now >= revision).await;
+    }
+
+    /// An object as it is now.
+    pub fn get(&self, resource: &GroupResource, key: &Key) -> Option<Arc<Stored>> {
+        self.read().collections.get(resource)?.objects.get(key).cloned()
+    }
+
+    /// Stores a new object.
+    ///
+    /// # Errors
+    /// [`Refused::Exists`] when one of that name is there.
+    pub fn create(&self, resource: &GroupResource, key: Key, value: Value) -> Result<Arc<Stored>, Refused> {
+        self.commit(resource, key, |revision, before| {
+            if before.is_some() {
+                return Err(Refused::Exists);
+            }
+            Ok((Change::Created, Stored::new(value, revision)))
+        })
+    }
+
+    /// Replaces an object that is still at revision `expected`.
+    ///
+    /// # Errors
+    /// [`Refused::Changed`] when it is not.
+    pub fn update(
+        &self,
+        resource: &GroupResource,
+        key: Key,
+        expected: u64,
+        value: Value,
+    ) -> Result<Arc<Stored>, Refused> {
+        self.commit(resource, key, |revision, before| match before {
+            Some(before) if before.revision == expected => Ok((Change::Updated, Stored::new(value, revision))),
+            _ => Err(Refused::Changed),
+        })
+    }
+
+    /// Removes an object that is still at revision `expected`; returns its last state with the revision of the
+    /// deletion.
+    ///
+    /// # Errors
+    /// [`Refused::Changed`] when it is not.
+    pub fn delete(&self, resource: &GroupResource, key: Key, expected: u64) -> Result<Arc<Stored>, Refused> {
+        self.commit(resource, key, |revision, before| match before {
+            Some(before) if before.revision == expected => {
+                Ok((Change::Deleted, Stored::new(before.value.clone(), revision)))
+            }
+            _ => Err(Refused::Changed),
+        })
+    }
+
+    fn commit(
+        &self,
+        resource: &GroupResource,
+        key: Key,
+        decide: impl FnOnce(u64, Option<&Arc<Stored>>) -> Result<(Change, Stored), Refused>,
+    ) -> Result<Arc<Stored>, Refused> {
+        let mut state = self.write();
+        let state = &mut *state;
+        let revision = state.revision + 1;
+        let collection = state.collections.entry(resource.clone()).or_insert_with(Collection::new);
+        let (change, object) = decide(revision, collection.objects.get(&key))?;
+        let object = Arc::new(object);
+        let previous = if change == Change::Deleted {
+            collection.objects.remove(&key)
+        } else {
+            collection.objects.insert(key.clone(), Arc::clone(&object))
+        };
+        collection.record(Event { change, key, object: Arc::clone(&object), previous }, self.history);
+        state.revision = revision;
+        // Both are sent under the lock, so that no waiter sees a revision before its events.
+        collection.latest.send_replace(revision);
+        self.revision.send_replace(revision);
+        Ok(object)
+    }
+
+    /// A collection, or one namespace of it, as it is now or was at revision `at`.
+    ///
+    /// # Errors
+    /// [`Compacted`] when the history no longer reaches back to `at`.
+    pub fn list(
+        &self,
+        resource: &GroupResource,
+        namespace: Option<&str>,
+        at: Option<u64>,
+    ) -> Result<Snapshot, Compacted> {
+        let state = self.read();
+        let revision = at.unwrap_or(state.revision);
+        let Some(collection) = state.collections.get(resource) else {
+            return Ok(Snapshot { revision, objects: Vec::new() });
+        };
+        if revision < collection.compacted {
+            return Err(Compacted { oldest: collection.compacted });
+        }
+        let inside = |key: &Key| namespace.is_none_or(|namespace| key.namespace == namespace);
+        let from = Key::new(namespace.unwrap_or_default(), "");
+        let range = collection.objects.range((Bound::Included(from), Bound::Unbounded));
+        let now = range.take_while(|(key, _)| inside(key));
+        let mut later = collection.since(revision).filter(|e| inside(&e.key)).peekable();
+        if later.peek().is_none() {
+            return Ok(Snapshot { revision, objects: now.map(|(_, object)| Arc::clone(object)).collect() });
+        }
+        // Undo what came later, newest first.
+        let mut then: BTreeMap<&Key, &Arc<Stored>> = now.collect();
+        for event in later.rev() {
+            match &event.previous {
+                Some(previous) => then.insert(&event.key, previous),
+                None => then.remove(&event.key),
+            };
+        }
+        Ok(Snapshot { revision, objects: then.into_values().map(Arc::clone).collect() })
+    }
+
+    /// Follows a collection from after revision `since`, at the reader's own pace.
+    pub fn follow(&self, resource: &GroupResource, since: u64) -> Follower {
+        let mut state = self.write();
+        let collection = state.collections.entry(resource.clone()).or_insert_with(Collection::new);
+        Follower { resource: resource.clone(), seen: since, latest: collection.latest.subscribe() }
+    }
+
+    /// Every resource that has objects, in order.
+    pub fn resources(&self) -> Vec<GroupResource> {
+        let state = self.read();
+        let mut found: Vec<_> =
+            state.collections.iter().filter(|(_, c)| !c.objects.is_empty()).map(|(r, _)| r.clone()).collect();
+        found.sort();
+        found
+    }
+}
+
+/// A position in a collection's history. It holds no events, so a slow reader costs nothing; one that is overtaken by
+/// compaction is told so.
+#[derive(Debug)]
+pub struct Follower {
+    resource: GroupResource,
+    seen: u64,
+    latest: watch::Receiver<u64>,
+}
+
+impl Follower {
+    /// The events since the last call, waiting for at least one.
+    ///
+    /// # Errors
+    /// [`Compacted`] when some are no longer kept.
+    pub async fn next(&mut self, store: &Store) -> Result<Vec<Arc<Event>>, Compacted> {
+        loop {
+            self.latest.mark_unchanged();
+            let events = self.pending(store)?;
+            if !events.is_empty() {
+                return Ok(events);
+            }
+            if self.latest.changed().await.is_err() {
+                // The store is gone, and nothing will ever happen again.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// The events since the last call.
+    ///
+    /// # Errors
+    /// [`Compacted`] when some are no longer kept.
+    pub fn pending(&mut self, store: &Store) -> Result<Vec<Arc<Event>>, Compacted> {
+        let state = store.read();
+        let Some(collection) = state.collections.get(&self.resource) else { return Ok(Vec::new()) };
+        if self.seen < collection.compacted {
+            return Err(Compacted { oldest: collection.compacted });
+        }
+        let events: Vec<_> = collection.since(self.seen).map(Arc::clone).collect();
+        if let Some(last) = events.last() {
+            self.seen = last.revision();
+        }
+        Ok(events)
+    }
+}
