@@ -1,1 +1,354 @@
 //! Bytes to JSON objects: JSON and YAML bodies, duplicate and unknown fields, field validation levels.
+
+use std::fmt;
+
+use http::{HeaderMap, StatusCode, header};
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+
+use crate::field::quote;
+use crate::resource::Resource;
+use crate::route::Query;
+use crate::schema;
+use crate::status::ApiError;
+
+/// The largest request body, as in a real server.
+pub const MAX_BODY_BYTES: usize = 3 * 1024 * 1024;
+
+/// How a body is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Media {
+    /// `application/json`.
+    Json,
+    /// `application/yaml`.
+    Yaml,
+}
+
+/// The body's form by its content type; JSON when none is given.
+///
+/// # Errors
+/// 415 for any other.
+pub fn media(headers: &HeaderMap) -> Result<Media, ApiError> {
+    match content_type(headers) {
+        "" | "application/json" => Ok(Media::Json),
+        "application/yaml" | "application/x-yaml" | "text/yaml" => Ok(Media::Yaml),
+        _ => Err(unsupported(
+            "the body of the request was in an unknown format - accepted media types include: application/json, \
+             application/yaml, application/vnd.kubernetes.protobuf",
+        )),
+    }
+}
+
+/// The content type without its parameters.
+pub fn content_type(headers: &HeaderMap) -> &str {
+    let text = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    text.split(';').next().unwrap_or_default().trim()
+}
+
+/// 415 with a message.
+pub fn unsupported(message: &str) -> ApiError {
+    ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message)
+}
+
+/// What is done about fields the schema does not know, and fields that stand twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldValidation {
+    /// They are dropped.
+    Ignore,
+    /// They are dropped, and the client is warned.
+    Warn,
+    /// The request is refused.
+    Strict,
+}
+
+impl FieldValidation {
+    /// From the `fieldValidation` parameter, whose values are checked elsewhere.
+    pub fn of(query: &Query) -> Self {
+        match query.get("fieldValidation") {
+            Some("Ignore") => Self::Ignore,
+            Some("Strict") => Self::Strict,
+            _ => Self::Warn,
+        }
+    }
+}
+
+/// A body as an object of `resource`: parsed, of the right kind, without unknown fields and nulls, not yet defaulted.
+/// Warnings are added to `warnings`.
+///
+/// # Errors
+/// 400 for a body that is malformed, of another kind or version, or refused by strict validation.
+pub fn object(
+    body: &[u8],
+    media: Media,
+    resource: &Resource,
+    validation: FieldValidation,
+    warnings: &mut Vec<String>,
+) -> Result<Value, ApiError> {
+    let Parsed { value, duplicates } = parse(body, media)?;
+    let object = typed(value, resource)?;
+    finish(object, duplicates, resource, validation, warnings)
+}
+
+/// As [`object`] for an object that is parsed already, such as the result of a patch.
+///
+/// # Errors
+/// As [`object`].
+pub fn value(
+    value: Value,
+    resource: &Resource,
+    validation: FieldValidation,
+    warnings: &mut Vec<String>,
+) -> Result<Value, ApiError> {
+    finish(typed(value, resource)?, Vec::new(), resource, validation, warnings)
+}
+
+fn finish(
+    mut object: Value,
+    duplicates: Vec<String>,
+    resource: &Resource,
+    validation: FieldValidation,
+    warnings: &mut Vec<String>,
+) -> Result<Value, ApiError> {
+    let unknown = schema::prune::apply(&mut object, &resource.schema);
+    let problems: Vec<String> = duplicates
+        .into_iter()
+        .map(|path| format!("duplicate field {}", quote(&path)))
+        .chain(unknown.into_iter().map(|path| format!("unknown field {}", quote(&path))))
+        .collect();
+    match validation {
+        FieldValidation::Strict if !problems.is_empty() => {
+            let why = format!("strict decoding error: {}", problems.join(", "));
+            return Err(cannot_handle(&resource.kind, &resource.version, &resource.kind, &why));
+        }
+        FieldValidation::Warn => warnings.extend(problems),
+        _ => {}
+    }
+    if resource.definition.is_none() {
+        drop_nulls(&mut object);
+    } else if let Some(metadata) = object.get_mut("metadata") {
+        drop_nulls(metadata);
+    }
+    tidy_metadata(&mut object);
+    Ok(object)
+}
+
+/// Fills in apiVersion and kind where they are missing, refuses others than the resource's.
+fn typed(value: Value, resource: &Resource) -> Result<Value, ApiError> {
+    let Value::Object(mut fields) = value else {
+        return Err(ApiError::bad_request(format!(
+            "the object provided is unrecognized (must be of type {}): the body is no JSON object",
+            resource.kind
+        )));
+    };
+    let expected = api_version(resource);
+    let text = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let (given_version, given_kind) = (text("apiVersion"), text("kind"));
+    if resource.definition.is_some() {
+        if given_kind.is_empty() {
+            let why = "Object 'Kind' is missing";
+            return Err(ApiError::bad_request(format!(
+                "the object provided is unrecognized (must be of type {}): {why}",
+                resource.kind
+            )));
+        }
+        if given_version != expected {
+            return Err(ApiError::bad_request(format!(
+                "the API version in the data ({given_version}) does not match the expected API version ({expected})"
+            )));
+        }
+        return Ok(Value::Object(fields));
+    }
+    let kind = if given_kind.is_empty() { resource.kind.clone() } else { given_kind };
+    let version = if given_version.is_empty() { expected.clone() } else { given_version };
+    let short = version.rsplit('/').next().unwrap_or_default().to_owned();
+    if version != expected {
+        let why = format!(
+            "no kind {} is registered for version {} in scheme {}",
+            quote(&kind),
+            quote(&version),
+            quote("pkg/api/legacyscheme/scheme.go:30")
+        );
+        return Err(cannot_handle(&kind, &short, &resource.kind, &why));
+    }
+    if kind != resource.kind {
+        let package = match resource.group.split('.').next() {
+            None | Some("") => "core",
+            Some(first) => first,
+        };
+        let why = format!("converting ({short}.{kind}) to ({package}.{}): unknown conversion", resource.kind);
+        return Err(cannot_handle(&kind, &short, &resource.kind, &why));
+    }
+    fields.insert("apiVersion".to_owned(), version.into());
+    fields.insert("kind".to_owned(), kind.into());
+    Ok(Value::Object(fields))
+}
+
+/// The `apiVersion` of a resource's objects.
+pub fn api_version(resource: &Resource) -> String {
+    if resource.group.is_empty() {
+        resource.version.clone()
+    } else {
+        format!("{}/{}", resource.group, resource.version)
+    }
+}
+
+fn cannot_handle(kind: &str, version: &str, expected: &str, why: &str) -> ApiError {
+    ApiError::bad_request(format!("{kind} in version {} cannot be handled as a {expected}: {why}", quote(version)))
+}
+
+/// Null means absent in a typed object.
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|_, field| !field.is_null());
+            fields.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
+        _ => {}
+    }
+}
+
+/// Object metadata leaves out what is empty.
+fn tidy_metadata(object: &mut Value) {
+    let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else { return };
+    metadata.retain(|_, field| match field {
+        Value::String(text) => !text.is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(fields) => !fields.is_empty(),
+        Value::Null => false,
+        Value::Bool(_) | Value::Number(_) => true,
+    });
+}
+
+/// A parsed body.
+#[derive(Debug)]
+pub struct Parsed {
+    /// The value; of a field that stands twice the last one.
+    pub value: Value,
+    /// Paths of fields that stand twice.
+    pub duplicates: Vec<String>,
+}
+
+/// Parses a body.
+///
+/// # Errors
+/// 400 with the parser's words.
+pub fn parse(body: &[u8], media: Media) -> Result<Parsed, ApiError> {
+    let malformed = |error: String| ApiError::bad_request(format!("couldn't get version/kind; parse error: {error}"));
+    let tree: Tree = match media {
+        Media::Json => serde_json::from_slice(body).map_err(|e| malformed(e.to_string()))?,
+        Media::Yaml => {
+            let text = std::str::from_utf8(body).map_err(|e| malformed(e.to_string()))?;
+            serde_yaml::from_str(text).map_err(|e| malformed(e.to_string()))?
+        }
+    };
+    let mut duplicates = Vec::new();
+    let value = tree.into_value("", &mut duplicates);
+    Ok(Parsed { value, duplicates })
+}
+
+/// JSON that remembers every entry of a map.
+enum Tree {
+    Leaf(Value),
+    List(Vec<Tree>),
+    Map(Vec<(String, Tree)>),
+}
+
+impl Tree {
+    fn into_value(self, path: &str, duplicates: &mut Vec<String>) -> Value {
+        match self {
+            Self::Leaf(value) => value,
+            Self::List(items) => items
+                .into_iter()
+                .enumerate()
+                .map(|(i, item)| match item {
+                    Self::Leaf(value) => value,
+                    item => item.into_value(&format!("{path}[{i}]"), duplicates),
+                })
+                .collect(),
+            Self::Map(entries) => {
+                let mut fields = Map::new();
+                for (name, entry) in entries {
+                    let below = || if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                    let value = match entry {
+                        Self::Leaf(value) => value,
+                        entry => entry.into_value(&below(), duplicates),
+                    };
+                    if fields.contains_key(&name) {
+                        duplicates.push(below());
+                    }
+                    fields.insert(name, value);
+                }
+                Value::Object(fields)
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Tree {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TreeVisitor)
+    }
+}
+
+struct TreeVisitor;
+
+impl<'de> Visitor<'de> for TreeVisitor {
+    type Value = Tree;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Tree, E> {
+        Ok(Tree::Leaf(value.into()))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Tree, E> {
+        Ok(Tree::Leaf(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Tree, E> {
+        Ok(Tree::Leaf(value.into()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Tree, E> {
+        Ok(Tree::Leaf(value.into()))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Tree, E> {
+        Ok(Tree::Leaf(value.into()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Tree, E> {
+        Ok(Tree::Leaf(value.into()))
+    }
+
+    fn visit_unit<E>(self) -> Result<Tree, E> {
+        Ok(Tree::Leaf(Value::Null))
+    }
+
+    fn visit_none<E>(self) -> Result<Tree, E> {
+        Ok(Tree::Leaf(Value::Null))
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Tree, D::Error> {
+        Tree::deserialize(deserializer)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Tree, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = sequence.next_element()? {
+            items.push(item);
+        }
+        Ok(Tree::List(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Tree, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = map.next_entry()? {
+            entries.push(entry);
+        }
+        Ok(Tree::Map(entries))
+    }
+}

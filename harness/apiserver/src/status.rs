@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::field::FieldError;
+use crate::field::{FieldError, quote};
 
 /// An answer other than success. `Display` is its message.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -32,21 +32,73 @@ impl ApiError {
 
     /// 404: no such object. `resource` is qualified by its group (`widgets.example.com`) in the message only.
     pub fn not_found(group: &str, resource: &str, name: &str) -> Self {
-        let message = format!("{} {} not found", qualified(resource, group), crate::field::quote(name));
+        let message = format!("{} {} not found", qualified(resource, group), quote(name));
         Self { details: details(group, resource, name), ..Self::new(StatusCode::NOT_FOUND, "NotFound", message) }
     }
 
     /// 409: it is there already.
     pub fn already_exists(group: &str, resource: &str, name: &str) -> Self {
-        let message = format!("{} {} already exists", qualified(resource, group), crate::field::quote(name));
+        let message = format!("{} {} already exists", qualified(resource, group), quote(name));
         Self { details: details(group, resource, name), ..Self::new(StatusCode::CONFLICT, "AlreadyExists", message) }
     }
 
     /// 409: somebody else was faster.
     pub fn conflict(group: &str, resource: &str, name: &str, why: &str) -> Self {
         let what = qualified(resource, group);
-        let message = format!("Operation cannot be fulfilled on {what} {}: {why}", crate::field::quote(name));
+        let message = format!("Operation cannot be fulfilled on {what} {}: {why}", quote(name));
         Self { details: details(group, resource, name), ..Self::new(StatusCode::CONFLICT, "Conflict", message) }
+    }
+
+    /// 405: the path is there, but not for this method.
+    pub fn method_not_allowed() -> Self {
+        let message = "the server does not allow this method on the requested resource";
+        let error = Self::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message);
+        Self { details: json!({}), ..error }
+    }
+
+    /// 405: a custom resource is not served with this verb.
+    pub fn method_not_supported(group: &str, resource: &str, verb: &str) -> Self {
+        let message = format!("{verb} is not supported on resources of kind {}", quote(&qualified(resource, group)));
+        let error = Self::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message);
+        Self { details: details(group, resource, ""), ..error }
+    }
+
+    /// 404: a group is served, but not this path in it.
+    pub fn no_such_path() -> Self {
+        let message = "the server could not find the requested resource";
+        Self { details: json!({}), ..Self::new(StatusCode::NOT_FOUND, "NotFound", message) }
+    }
+
+    /// 403: an object may not be written, whoever asks.
+    pub fn forbidden(group: &str, resource: &str, name: &str, why: &str) -> Self {
+        let what = qualified(resource, group);
+        let message = match name {
+            "" => format!("{what} is forbidden: {why}"),
+            name => format!("{what} {} is forbidden: {why}", quote(name)),
+        };
+        Self { details: details(group, resource, name), ..Self::new(StatusCode::FORBIDDEN, "Forbidden", message) }
+    }
+
+    /// 401: the token is not known.
+    pub fn unauthorized() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "Unauthorized", "Unauthorized")
+    }
+
+    /// 410: the history that was asked for is gone.
+    pub fn expired(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::GONE, "Expired", message)
+    }
+
+    /// 500 without a reason, as Kubernetes answers errors it has no status for.
+    pub fn unclassified(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "", message)
+    }
+
+    /// 500: the server is at fault.
+    pub fn internal(message: &str) -> Self {
+        let text = format!("Internal error occurred: {message}");
+        let details = json!({"causes": [{"message": message}]});
+        Self { details, ..Self::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", text) }
     }
 
     /// 422: fields are wrong. `kind` is a kind, not a resource.
@@ -56,7 +108,7 @@ impl ApiError {
             [one] => one.clone(),
             many => format!("[{}]", many.join(", ")),
         };
-        let message = format!("{} {} is invalid: {list}", qualified(kind, group), crate::field::quote(name));
+        let message = format!("{} {} is invalid: {list}", qualified(kind, group), quote(name));
         let mut details = details(group, kind, name);
         details["causes"] =
             errors.iter().map(|e| json!({"field": e.field, "message": e.body(), "reason": e.kind.reason()})).collect();
