@@ -109,12 +109,13 @@ fn finish(
     validation: FieldValidation,
     warnings: &mut Vec<String>,
 ) -> Result<Value, ApiError> {
+    if resource.definition.is_none() {
+        schema::strict::decode(&mut object, &resource.schema)
+            .map_err(|why| cannot_handle(&resource.kind, &resource.version, &resource.kind, &why))?;
+    }
     let unknown = schema::prune::apply(&mut object, &resource.schema);
-    let problems: Vec<String> = duplicates
-        .into_iter()
-        .map(|path| format!("duplicate field {}", quote(&path)))
-        .chain(unknown.into_iter().map(|path| format!("unknown field {}", quote(&path))))
-        .collect();
+    let problems: Vec<String> =
+        duplicates.into_iter().map(|path| format!("duplicate field {}", quote(&path))).chain(unknown).collect();
     match validation {
         FieldValidation::Strict if !problems.is_empty() => {
             let why = format!("strict decoding error: {}", problems.join(", "));

@@ -1,1 +1,450 @@
-//! Create, update and delete as state transitions: generation, finalizers, graceful deletion, preconditions, dry run.
+//! Create, update and delete as state transitions: generation, finalizers, graceful deletion, preconditions.
+//!
+//! Pure: an object and what is asked of it go in, the next object or the refusal comes out.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value, json};
+
+use crate::field::FieldError;
+use crate::resource::Resource;
+use crate::status::ApiError;
+
+/// The finalizer under which the garbage collector deletes dependents first.
+pub const FOREGROUND: &str = "foregroundDeletion";
+/// The finalizer under which the garbage collector cuts dependents loose.
+pub const ORPHAN: &str = "orphan";
+
+/// An RFC 3339 time in whole seconds.
+pub fn time_text(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// An object's metadata, made if it is missing.
+pub fn metadata(object: &mut Value) -> &mut Map<String, Value> {
+    if !object.is_object() {
+        *object = json!({});
+    }
+    if !object["metadata"].is_object() {
+        object["metadata"] = json!({});
+    }
+    match &mut object["metadata"] {
+        Value::Object(fields) => fields,
+        _ => unreachable!("it has just been made an object"),
+    }
+}
+
+/// A text in an object's metadata, empty when it is missing.
+pub fn meta<'a>(object: &'a Value, field: &str) -> &'a str {
+    object["metadata"][field].as_str().unwrap_or_default()
+}
+
+/// An object's finalizers.
+pub fn finalizers(object: &Value) -> Vec<&str> {
+    let list = object["metadata"]["finalizers"].as_array();
+    list.map(|f| f.iter().filter_map(Value::as_str).collect()).unwrap_or_default()
+}
+
+fn set_finalizers(object: &mut Value, finalizers: &[String]) {
+    let metadata = metadata(object);
+    if finalizers.is_empty() {
+        metadata.remove("finalizers");
+    } else {
+        metadata.insert("finalizers".to_owned(), json!(finalizers));
+    }
+}
+
+/// Whether deletion has been asked for.
+pub fn is_deleting(object: &Value) -> bool {
+    object["metadata"]["deletionTimestamp"].is_string()
+}
+
+/// Puts an object into the request's namespace.
+///
+/// # Errors
+/// 400 when it names another one.
+pub fn put_in_namespace(object: &mut Value, resource: &Resource, namespace: &str) -> Result<(), ApiError> {
+    let given = meta(object, "namespace");
+    if !resource.namespaced {
+        metadata(object).remove("namespace");
+    } else if given.is_empty() {
+        metadata(object).insert("namespace".to_owned(), namespace.into());
+    } else if given != namespace {
+        return Err(ApiError::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
+    }
+    Ok(())
+}
+
+/// Refuses an object whose name is not the path's; a missing name is filled in.
+///
+/// # Errors
+/// 400 with both names.
+pub fn match_name(object: &mut Value, name: &str) -> Result<(), ApiError> {
+    match meta(object, "name") {
+        "" => {
+            metadata(object).insert("name".to_owned(), name.into());
+            Ok(())
+        }
+        given if given != name => Err(ApiError::bad_request(format!(
+            "the name of the object ({given}) does not match the name on the URL ({name})"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Drops what a new object's metadata may not say.
+pub fn wipe_system_fields(object: &mut Value) {
+    let metadata = metadata(object);
+    for field in ["creationTimestamp", "uid", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
+        metadata.remove(field);
+    }
+}
+
+/// Drops repeated owner references; returns the warning that is due.
+pub fn dedup_owners(object: &mut Value) -> Option<String> {
+    let owners = object.get_mut("metadata")?.get_mut("ownerReferences")?.as_array_mut()?;
+    let mut seen: Vec<Value> = Vec::new();
+    let mut repeated = Vec::new();
+    owners.retain(|owner| {
+        let fresh = !seen.contains(owner);
+        if fresh {
+            seen.push(owner.clone());
+        } else {
+            repeated.push(owner["uid"].as_str().unwrap_or_default().to_owned());
+        }
+        fresh
+    });
+    repeated.dedup();
+    (!repeated.is_empty()).then(|| {
+        format!(
+            ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and \
+             may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {}",
+            repeated.join(", ")
+        )
+    })
+}
+
+/// Makes a decoded object a new one: its kind's rules and its first generation.
+pub fn prepare_create(object: &mut Value, resource: &Resource) {
+    let metadata = metadata(object);
+    metadata.remove("generation");
+    if resource.rules.has_generation() {
+        metadata.insert("generation".to_owned(), 1.into());
+    }
+    if resource.definition.is_some()
+        && resource.has_status
+        && let Some(fields) = object.as_object_mut()
+    {
+        fields.remove("status");
+    }
+    resource.rules.prepare_create(object);
+}
+
+/// Keeps what an update may not change, and counts the generation.
+pub fn prepare_update(new: &mut Value, old: &Value, resource: &Resource) {
+    keep(new, old, &["generation"]);
+    if resource.definition.is_some() && resource.has_status {
+        replace_field(new, "status", old.get("status"));
+    }
+    resource.rules.prepare_update(new, old);
+    keep_identity(new, old);
+    if resource.rules.has_generation() && content(new, resource) != content(old, resource) {
+        let next = old["metadata"]["generation"].as_i64().unwrap_or_default() + 1;
+        metadata(new).insert("generation".to_owned(), next.into());
+    }
+}
+
+/// The object that results of writing `new` to the `status` subresource.
+pub fn prepare_status_update(new: &Value, old: &Value, resource: &Resource) -> Value {
+    let mut next = old.clone();
+    replace_field(&mut next, "status", new.get("status"));
+    keep(&mut next, new, &["managedFields", "resourceVersion"]);
+    if resource.definition.is_none() {
+        // Built-in kinds let a status writer change labels and annotations.
+        keep(&mut next, new, &["labels", "annotations"]);
+    }
+    resource.rules.prepare_status_update(&mut next, old);
+    next
+}
+
+/// Carries over what identifies an object and what only the server decides.
+fn keep_identity(new: &mut Value, old: &Value) {
+    if meta(new, "uid").is_empty() {
+        keep(new, old, &["uid"]);
+    }
+    keep(new, old, &["creationTimestamp"]);
+    if is_deleting(old) {
+        keep(new, old, &["deletionTimestamp"]);
+    }
+    if new["metadata"]["deletionGracePeriodSeconds"].is_null() {
+        keep(new, old, &["deletionGracePeriodSeconds"]);
+    }
+}
+
+/// Sets metadata fields of `new` to what they are in `old`.
+fn keep(new: &mut Value, old: &Value, fields: &[&str]) {
+    let metadata = metadata(new);
+    for &field in fields {
+        match old["metadata"].get(field) {
+            Some(value) => metadata.insert(field.to_owned(), value.clone()),
+            None => metadata.remove(field),
+        };
+    }
+}
+
+fn replace_field(object: &mut Value, name: &str, value: Option<&Value>) {
+    let Some(fields) = object.as_object_mut() else { return };
+    match value {
+        Some(value) => fields.insert(name.to_owned(), value.clone()),
+        None => fields.remove(name),
+    };
+}
+
+/// What a generation counts: everything but metadata and, where it is split off, status.
+fn content<'a>(object: &'a Value, resource: &Resource) -> Vec<(&'a String, &'a Value)> {
+    let counts = |name: &str| name != "metadata" && !(name == "status" && resource.has_status);
+    let fields = object.as_object().into_iter().flatten();
+    fields.filter(|(name, _)| counts(name.as_str())).collect()
+}
+
+/// What a deletion asks for (`DeleteOptions`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeleteOptions {
+    /// How long the object may take to end.
+    pub grace_period_seconds: Option<i64>,
+    /// The object's uid must be this.
+    pub uid: Option<String>,
+    /// The object's resourceVersion must be this.
+    pub resource_version: Option<String>,
+    /// What becomes of dependents.
+    pub propagation: Option<String>,
+    /// The old form of `propagation`.
+    pub orphan_dependents: Option<bool>,
+    /// `All`, or nothing.
+    pub dry_run: Vec<String>,
+}
+
+impl DeleteOptions {
+    /// From a request's body.
+    pub fn from_value(options: &Value) -> Self {
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        Self {
+            grace_period_seconds: options["gracePeriodSeconds"].as_i64(),
+            uid: text(&options["preconditions"]["uid"]),
+            resource_version: text(&options["preconditions"]["resourceVersion"]),
+            propagation: text(&options["propagationPolicy"]),
+            orphan_dependents: options["orphanDependents"].as_bool(),
+            dry_run: options["dryRun"]
+                .as_array()
+                .map(|d| d.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+                .unwrap_or_default(),
+        }
+    }
+
+    /// What is wrong with them.
+    pub fn validate(&self) -> Vec<FieldError> {
+        let mut errors = Vec::new();
+        if let Some(policy) = &self.propagation {
+            if self.orphan_dependents.is_some() {
+                let why = "orphanDependents and deletionPropagation cannot be both set";
+                errors.push(FieldError::invalid("propagationPolicy", policy.as_str(), why));
+            }
+            if !["Foreground", "Background", "Orphan"].contains(&policy.as_str()) {
+                let supported = ["Foreground", "Background", "Orphan", "nil"];
+                errors.push(FieldError::not_supported("propagationPolicy", policy.as_str(), &supported));
+            }
+        }
+        errors.extend(validate_dry_run(&self.dry_run));
+        errors
+    }
+}
+
+/// What is wrong with a `dryRun` parameter.
+pub fn validate_dry_run(values: &[String]) -> Option<FieldError> {
+    values.iter().any(|v| v != "All").then(|| FieldError::not_supported("dryRun", json!(values), &["All"]))
+}
+
+/// What becomes of an object that is to be deleted.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Deletion {
+    /// It is removed at once.
+    Remove,
+    /// It is changed to this and stays until others have done their part.
+    Mark(Value),
+    /// It is changed to this and removed at once: its end was graceful, with no time left.
+    MarkAndRemove(Value),
+    /// It is being deleted already, and this request adds nothing.
+    Pending,
+}
+
+/// Decides how an object is deleted.
+///
+/// # Errors
+/// 409 when a precondition does not hold.
+pub fn delete(
+    object: &Value,
+    resource: &Resource,
+    options: &DeleteOptions,
+    now: Timestamp,
+) -> Result<Deletion, ApiError> {
+    check_preconditions(object, resource, options)?;
+    let requested = options.grace_period_seconds.map(|seconds| if seconds < 0 { 1 } else { seconds });
+    let mut next = object.clone();
+    let graceful = match shorten_or_start(&mut next, resource, requested, now) {
+        Grace::Pending => return Ok(Deletion::Pending),
+        Grace::None => None,
+        Grace::Seconds(seconds) => Some(seconds),
+    };
+    let wanted = collector_finalizers(object, resource, options);
+    set_finalizers(&mut next, &wanted);
+    match graceful {
+        Some(seconds) if wanted.is_empty() && seconds == 0 => Ok(Deletion::MarkAndRemove(next)),
+        Some(_) => Ok(Deletion::Mark(next)),
+        None if wanted.is_empty() => Ok(Deletion::Remove),
+        None => {
+            mark_deleting(&mut next, now);
+            Ok(Deletion::Mark(next))
+        }
+    }
+}
+
+fn check_preconditions(object: &Value, resource: &Resource, options: &DeleteOptions) -> Result<(), ApiError> {
+    let name = meta(object, "name");
+    let conflict = |why: String| ApiError::conflict(&resource.group, &resource.kind, name, &why);
+    if let Some(uid) = &options.uid
+        && uid != meta(object, "uid")
+    {
+        return Err(conflict(format!(
+            "the UID in the precondition ({uid}) does not match the UID in record ({}). The object might have been \
+             deleted and then recreated",
+            meta(object, "uid")
+        )));
+    }
+    if let Some(version) = &options.resource_version
+        && version != meta(object, "resourceVersion")
+    {
+        return Err(conflict(format!(
+            "the ResourceVersion in the precondition ({version}) does not match the ResourceVersion in record ({}). \
+             The object might have been modified",
+            meta(object, "resourceVersion")
+        )));
+    }
+    Ok(())
+}
+
+enum Grace {
+    None,
+    Pending,
+    Seconds(i64),
+}
+
+/// Starts a graceful deletion, or shortens one that has begun.
+fn shorten_or_start(object: &mut Value, resource: &Resource, requested: Option<i64>, now: Timestamp) -> Grace {
+    let Some(seconds) = resource.rules.grace_seconds(object, requested) else { return Grace::None };
+    if is_deleting(object) {
+        let running = object["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or_default();
+        if running == 0 {
+            return Grace::None;
+        }
+        let Some(shorter) = requested.filter(|&seconds| seconds < running) else { return Grace::Pending };
+        let deadline: Option<Timestamp> = meta(object, "deletionTimestamp").parse().ok();
+        let moved = deadline.and_then(|t| t.checked_sub(SignedDuration::from_secs(running - shorter)).ok());
+        let moved = moved.unwrap_or(now);
+        // The time that is left cannot be negative; somebody still has to notice unless none was asked for.
+        let (deadline, seconds) = if moved < now { (now, shorter.min(1)) } else { (moved, shorter) };
+        set_deletion(object, deadline, seconds);
+        return Grace::Seconds(shorter);
+    }
+    let deadline = now.checked_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX);
+    set_deletion(object, deadline, seconds);
+    count_deletion(object);
+    Grace::Seconds(seconds)
+}
+
+fn set_deletion(object: &mut Value, deadline: Timestamp, seconds: i64) {
+    let metadata = metadata(object);
+    metadata.insert("deletionTimestamp".to_owned(), time_text(deadline).into());
+    metadata.insert("deletionGracePeriodSeconds".to_owned(), seconds.into());
+}
+
+/// The request to delete is a change of what is wanted, so it counts as a generation.
+fn count_deletion(object: &mut Value) {
+    if let Some(generation) = object["metadata"]["generation"].as_i64().filter(|g| *g > 0) {
+        object["metadata"]["generation"] = (generation + 1).into();
+    }
+}
+
+/// Marks an object as being deleted without grace.
+fn mark_deleting(object: &mut Value, now: Timestamp) {
+    let deadline: Option<Timestamp> = meta(object, "deletionTimestamp").parse().ok();
+    if deadline.is_none() {
+        count_deletion(object);
+    }
+    set_deletion(object, deadline.filter(|d| *d <= now).unwrap_or(now), 0);
+}
+
+/// What a kind's dependents can expect when nobody says.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Propagation {
+    Background,
+    Orphan,
+    /// The kind takes no part in garbage collection.
+    Unsupported,
+}
+
+fn default_propagation(resource: &Resource) -> Propagation {
+    match (resource.group.as_str(), resource.plural.as_str()) {
+        ("batch", "jobs") | ("", "replicationcontrollers") => Propagation::Orphan,
+        ("" | "events.k8s.io", "events") => Propagation::Unsupported,
+        _ => Propagation::Background,
+    }
+}
+
+/// The object's finalizers, with those of the garbage collector as the deletion asks for them.
+fn collector_finalizers(object: &Value, resource: &Resource, options: &DeleteOptions) -> Vec<String> {
+    let default = default_propagation(resource);
+    let present = finalizers(object);
+    let (orphan, foreground) = match (options.orphan_dependents, options.propagation.as_deref()) {
+        _ if default == Propagation::Unsupported => (false, false),
+        (Some(orphan), _) => (orphan, false),
+        (None, Some("Orphan")) => (true, false),
+        (None, Some("Foreground")) => (false, true),
+        (None, Some(_)) => (false, false),
+        (None, None) => match present.iter().find(|f| **f == ORPHAN || **f == FOREGROUND) {
+            Some(&ORPHAN) => (true, false),
+            Some(_) => (false, true),
+            None => (default == Propagation::Orphan, false),
+        },
+    };
+    let kept = present.iter().filter(|f| **f != ORPHAN && **f != FOREGROUND);
+    let mut wanted: Vec<String> = kept.map(|f| (*f).to_owned()).collect();
+    if orphan {
+        wanted.push(ORPHAN.to_owned());
+    }
+    if foreground {
+        wanted.push(FOREGROUND.to_owned());
+    }
+    wanted
+}
+
+/// Whether an update took away the last finalizer of an object whose deletion waited for it.
+pub fn ends_deletion(new: &Value, old: &Value) -> bool {
+    finalizers(new).is_empty()
+        && is_deleting(old)
+        && old["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or_default() == 0
+}
+
+/// Whether a deletion answers with the object it removed instead of a Status.
+pub fn returns_deleted(resource: &Resource) -> bool {
+    const KINDS: [&str; 7] = [
+        "pods",
+        "services",
+        "serviceaccounts",
+        "podtemplates",
+        "resourcequotas",
+        "persistentvolumes",
+        "persistentvolumeclaims",
+    ];
+    resource.group.is_empty() && KINDS.contains(&resource.plural.as_str())
+}

@@ -10,14 +10,25 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use jiff::Timestamp;
 use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
 
 pub use crate::access::User;
+use crate::access::{self, bootstrap};
 pub use crate::body::Body;
 use crate::clock::Clock;
+use crate::decode::MAX_BODY_BYTES;
 use crate::entropy::Entropy;
+use crate::handle::{Call, handle, path, reply};
+use crate::negotiate;
+use crate::resources::Registry;
+use crate::resources::registry::Table;
+use crate::route::{Query, Route, Target, route};
+use crate::status::ApiError;
+use crate::store::Store;
 
 /// How many request records an observer may lag behind before it is told that it missed some.
 const RECORDS_KEPT: usize = 4096;
@@ -78,18 +89,28 @@ pub struct ApiServer(pub(crate) Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) clock: Clock,
     pub(crate) entropy: Entropy,
-    pub(crate) tokens: Vec<(String, User)>,
+    pub(crate) tokens: Vec<(String, Arc<User>)>,
+    pub(crate) store: Store,
+    pub(crate) registry: Registry,
     pub(crate) records: broadcast::Sender<Arc<Record>>,
+    /// Ends all watches.
+    pub(crate) closing: CancellationToken,
 }
 
 impl ApiServer {
     /// A server with the namespaces and roles that every cluster has.
     pub fn new(config: Config) -> Self {
+        let entropy = Entropy::seeded(config.seed);
+        let store = Store::new(config.history);
+        bootstrap::fill(&store, || entropy.uid(), &config.clock.now_text());
         Self(Arc::new(Inner {
             clock: config.clock,
-            entropy: Entropy::seeded(config.seed),
-            tokens: config.tokens,
+            entropy,
+            tokens: config.tokens.into_iter().map(|(token, user)| (token, Arc::new(user))).collect(),
+            store,
+            registry: Registry::builtin(),
             records: broadcast::Sender::new(RECORDS_KEPT),
+            closing: CancellationToken::new(),
         }))
     }
 
@@ -103,9 +124,19 @@ impl ApiServer {
         self.0.clock
     }
 
+    /// The revision of the last write.
+    pub fn revision(&self) -> u64 {
+        self.0.store.revision()
+    }
+
     /// Every request from now on, as it is answered. A receiver that lags behind is told so.
     pub fn observe(&self) -> broadcast::Receiver<Arc<Record>> {
         self.0.records.subscribe()
+    }
+
+    /// Ends all watches, now and from now on, so that connections can be closed.
+    pub fn close(&self) {
+        self.0.closing.cancel();
     }
 }
 
@@ -131,8 +162,9 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, _request: Request<B>) -> Answer {
-        Box::pin(async move { Ok(Response::new(Body::full("not found"))) })
+    fn call(&mut self, request: Request<B>) -> Answer {
+        let (server, user) = (self.server.clone(), Arc::clone(&self.user));
+        Box::pin(async move { Ok(serve(server, Ok(user), request).await) })
     }
 }
 
@@ -149,7 +181,165 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, _request: Request<B>) -> Answer {
-        Box::pin(async move { Ok(Response::new(Body::full("not found"))) })
+    fn call(&mut self, request: Request<B>) -> Answer {
+        let server = self.clone();
+        let user = access::authenticate(&server, request.headers());
+        Box::pin(async move { Ok(serve(server, user, request).await) })
+    }
+}
+
+/// Answers a request and records it.
+async fn serve<B>(server: ApiServer, user: Result<Arc<User>, ApiError>, request: Request<B>) -> Response<Body>
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+{
+    let started = server.0.clock.now();
+    let (parts, body) = request.into_parts();
+    let mut record = Record::starting(&parts, started);
+    let response = match answer(&server, user, &parts, body, &mut record).await {
+        Ok(response) => response,
+        Err(error) => reply::error_response(&error),
+    };
+    record.status = response.status();
+    record.revision = server.0.store.revision();
+    record.ended = server.0.clock.now();
+    tracing::debug!(
+        verb = record.verb,
+        resource = record.resource,
+        namespace = record.namespace,
+        name = record.name,
+        status = record.status.as_u16(),
+        "request"
+    );
+    // Nobody has to listen.
+    let _ = server.0.records.send(Arc::new(record));
+    response
+}
+
+async fn answer<B>(
+    server: &ApiServer,
+    user: Result<Arc<User>, ApiError>,
+    parts: &Parts,
+    body: B,
+    record: &mut Record,
+) -> Result<Response<Body>, ApiError>
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+{
+    let query = Query::parse(parts.uri.query().unwrap_or_default());
+    let route = route(&parts.method, parts.uri.path(), &query)?;
+    if let Route::Resource(target) = &route {
+        record.about(target);
+    }
+    let user = access::impersonate(server, &user?, &parts.headers)?;
+    record.user.clone_from(&user.name);
+    let target = match route {
+        Route::Path(path) => {
+            access::authorize_path(server, &user, record.verb, &path)?;
+            return Ok(path::answer(server, &parts.method, &path, &parts.headers));
+        }
+        Route::Resource(target) => target,
+    };
+    access::authorize(server, &user, &target)?;
+    let table = server.0.registry.table();
+    let Some(resource) = table.find(&target.group, &target.version, &target.resource).cloned() else {
+        return missing_resource(&table, &target);
+    };
+    if target.overlong && resource.definition.is_some() {
+        return Ok(path::not_found());
+    }
+    let body = read(body).await?;
+    let output = negotiate::output(&parts.headers)?;
+    let headers = parts.headers.clone();
+    let (server, warnings) = (server.clone(), Vec::new());
+    let mut call = Call { server, user, target, resource, query, headers, body, output, warnings };
+    let reply = handle(&mut call).await;
+    record.name.clone_from(&call.target.name);
+    let mut response = match reply.and_then(|reply| reply::write(&call, reply)) {
+        Ok(response) => response,
+        Err(error) => reply::error_response(&error),
+    };
+    for warning in &call.warnings {
+        let quoted = crate::field::quote(warning);
+        if let Ok(value) = HeaderValue::from_str(&format!("299 - {quoted}")) {
+            response.headers_mut().append(header::WARNING, value);
+        }
+    }
+    Ok(response)
+}
+
+/// 404 for a resource that is not served: a group of the server's own says so as an API, others are not there at all.
+fn missing_resource(table: &Table, target: &Target) -> Result<Response<Body>, ApiError> {
+    let served = table.group(&target.group).and_then(|g| g.versions.iter().find(|v| v.name == target.version));
+    match served {
+        Some(version) if version.resources.iter().any(|r| r.definition.is_none()) => Err(ApiError::no_such_path()),
+        _ => Ok(path::not_found()),
+    }
+}
+
+/// Reads a whole body.
+///
+/// # Errors
+/// 413 beyond [`MAX_BODY_BYTES`], 400 for a body that breaks off.
+async fn read<B>(body: B) -> Result<Bytes, ApiError>
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+{
+    let mut body = std::pin::pin!(body);
+    let mut pieces: Vec<Bytes> = Vec::new();
+    let mut length = 0;
+    while let Some(frame) = std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+        let Ok(frame) = frame else { return Err(ApiError::bad_request("the request's body broke off")) };
+        if let Ok(piece) = frame.into_data() {
+            length += piece.len();
+            if length > MAX_BODY_BYTES {
+                let message = format!("Request entity too large: limit is {MAX_BODY_BYTES}");
+                return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message));
+            }
+            pieces.push(piece);
+        }
+    }
+    Ok(match pieces.len() {
+        1 => pieces.swap_remove(0),
+        _ => Bytes::from(pieces.concat()),
+    })
+}
+
+impl Record {
+    fn starting(parts: &Parts, started: Timestamp) -> Self {
+        let verb = match parts.method {
+            Method::GET => "get",
+            Method::HEAD => "head",
+            Method::POST => "post",
+            Method::PUT => "put",
+            Method::PATCH => "patch",
+            Method::DELETE => "delete",
+            Method::OPTIONS => "options",
+            _ => "other",
+        };
+        let agent = parts.headers.get(header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        Self {
+            verb,
+            group: String::new(),
+            resource: String::new(),
+            namespace: String::new(),
+            name: String::new(),
+            subresource: String::new(),
+            user: String::new(),
+            user_agent: agent.to_owned(),
+            status: StatusCode::OK,
+            revision: 0,
+            started,
+            ended: started,
+        }
+    }
+
+    fn about(&mut self, target: &Target) {
+        self.verb = target.verb.as_str();
+        self.group.clone_from(&target.group);
+        self.resource.clone_from(&target.resource);
+        self.namespace.clone_from(&target.namespace);
+        self.name.clone_from(&target.name);
+        self.subresource.clone_from(&target.subresource);
     }
 }

@@ -17,12 +17,14 @@ pub struct ApiError {
     pub message: String,
     /// Kubernetes' `details` (name, group, kind, causes, retryAfterSeconds), null where there are none.
     pub details: Value,
+    /// A token with which a list that has expired goes on regardless.
+    pub continuation: Option<String>,
 }
 
 impl ApiError {
     /// An error without details.
     pub fn new(code: StatusCode, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { code, reason, message: message.into(), details: Value::Null }
+        Self { code, reason, message: message.into(), details: Value::Null, continuation: None }
     }
 
     /// 400: the request makes no sense.
@@ -47,6 +49,18 @@ impl ApiError {
         let what = qualified(resource, group);
         let message = format!("Operation cannot be fulfilled on {what} {}: {why}", quote(name));
         Self { details: details(group, resource, name), ..Self::new(StatusCode::CONFLICT, "Conflict", message) }
+    }
+
+    /// 409: no free name was found for `generateName`.
+    pub fn name_not_generated(group: &str, resource: &str, name: &str) -> Self {
+        let what = qualified(resource, group);
+        let message = format!(
+            "{what} {} already exists, the server was not able to generate a unique name for the object",
+            quote(name)
+        );
+        let mut details = details(group, resource, name);
+        details["retryAfterSeconds"] = 1.into();
+        Self { details, ..Self::new(StatusCode::CONFLICT, "AlreadyExists", message) }
     }
 
     /// 405: the path is there, but not for this method.
@@ -126,6 +140,9 @@ impl ApiError {
         }
         if !self.details.is_null() {
             status["details"] = self.details.clone();
+        }
+        if let Some(token) = &self.continuation {
+            status["metadata"]["continue"] = token.as_str().into();
         }
         status
     }

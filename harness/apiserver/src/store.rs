@@ -74,6 +74,11 @@ impl Stored {
         self.bytes.slice(self.fields_at..)
     }
 
+    /// The same state under a later revision: the last thing a watch sees of an object that leaves its selection.
+    pub fn at(&self, revision: u64) -> Self {
+        Self::new(self.value.clone(), revision)
+    }
+
     /// The object's `metadata.uid`.
     pub fn uid(&self) -> &str {
         self.value["metadata"]["uid"].as_str().unwrap_or_default()
@@ -408,5 +413,21 @@ impl Follower {
             self.seen = last.revision();
         }
         Ok(events)
+    }
+
+    /// The revision up to which everything is seen.
+    pub fn seen(&self) -> u64 {
+        self.seen
+    }
+
+    /// The store's revision, if the collection has no event up to it that is not yet seen.
+    pub fn caught_up(&mut self, store: &Store) -> Option<u64> {
+        let state = store.read();
+        let collection = state.collections.get(&self.resource)?;
+        if self.seen < collection.compacted || collection.since(self.seen).next().is_some() {
+            return None;
+        }
+        self.seen = self.seen.max(state.revision);
+        Some(state.revision)
     }
 }

@@ -1,0 +1,237 @@
+//! The way of every write into the store: admission, the kind's rules, validation, revisions.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::Call;
+use crate::admission;
+use crate::apply::managed;
+use crate::field::FieldError;
+use crate::lifecycle::{self, meta, metadata};
+
+use crate::schema;
+use crate::status::ApiError;
+use crate::store::{Refused, Stored};
+
+/// How often a generated name may turn out to be taken.
+const NAME_ATTEMPTS: usize = 8;
+/// How often a write is tried again because somebody else was faster. Each attempt means that another write went
+/// through, so this bounds unfairness, not progress.
+const UPDATE_ATTEMPTS: usize = 256;
+
+/// What came of a write.
+pub(crate) enum Written {
+    /// It is stored.
+    Stored(Arc<Stored>),
+    /// It would have been stored, or was the last state of an object that is gone with it.
+    Only(Value),
+}
+
+impl Written {
+    pub(crate) fn value(&self) -> &Value {
+        match self {
+            Self::Stored(stored) => &stored.value,
+            Self::Only(value) => value,
+        }
+    }
+}
+
+/// Stores a new object that is decoded, defaulted and has its managed fields.
+///
+/// # Errors
+/// What admission or validation refuse, 409 when the name is taken.
+pub(crate) fn insert(call: &mut Call, mut object: Value) -> Result<Written, ApiError> {
+    let resource = Arc::clone(&call.resource);
+    if call.target.name.is_empty() {
+        call.target.name = meta(&object, "name").to_owned();
+    }
+    admission::admit_create(call, &mut object)?;
+    let generated = meta(&object, "name").is_empty() && !meta(&object, "generateName").is_empty();
+    let fields = metadata(&mut object);
+    fields.insert("uid".to_owned(), call.server.0.entropy.uid().into());
+    fields.insert("creationTimestamp".to_owned(), call.now_text().into());
+    lifecycle::prepare_create(&mut object, &resource);
+    for _ in 0..NAME_ATTEMPTS {
+        if generated {
+            let name = format!("{}{}", prefix(meta(&object, "generateName")), call.server.0.entropy.suffix());
+            metadata(&mut object).insert("name".to_owned(), name.into());
+        }
+        let errors = validate_create(call, &object);
+        if !errors.is_empty() {
+            return Err(ApiError::invalid(&resource.group, &resource.kind, meta(&object, "name"), &errors));
+        }
+        if !meta(&object, "resourceVersion").is_empty() {
+            return Err(ApiError::unclassified("resourceVersion should not be set on objects to be created"));
+        }
+        let name = meta(&object, "name").to_owned();
+        let (collection, key) = (call.collection(), call.key_of(&name));
+        let stored = if call.dry_run() {
+            if call.store().get(&collection, &key).is_none() {
+                return Ok(Written::Only(object));
+            }
+            Err(Refused::Exists)
+        } else {
+            call.store().create(&collection, key.clone(), object.clone())
+        };
+        match stored {
+            Ok(stored) => {
+                call.target.name = name;
+                crate::hooks::after_write(&call.server, &resource, Some(&stored.value));
+                return Ok(Written::Stored(stored));
+            }
+            Err(_) if generated => {}
+            Err(_) => {
+                let mut error = ApiError::already_exists(&resource.group, &resource.plural, &name);
+                if call.store().get(&collection, &key).is_some_and(|o| lifecycle::is_deleting(&o.value)) {
+                    error.message = format!("object is being deleted: {}", error.message);
+                }
+                return Err(error);
+            }
+        }
+    }
+    Err(ApiError::name_not_generated(&resource.group, &resource.plural, meta(&object, "name")))
+}
+
+/// The longest prefix that leaves room for the suffix in a name of 63 characters.
+fn prefix(generate_name: &str) -> &str {
+    let end = generate_name.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= 58).last();
+    &generate_name[..end.unwrap_or_default()]
+}
+
+/// Replaces the request's object by what `compute` makes of its live state, which is computed anew when somebody else
+/// was faster.
+///
+/// # Errors
+/// 404 when there is none, 409 when the object came with another revision or uid, and what `compute`, admission or
+/// validation refuse.
+pub(crate) fn replace(
+    call: &mut Call,
+    mut compute: impl FnMut(&mut Call, &Stored) -> Result<Value, ApiError>,
+) -> Result<Written, ApiError> {
+    let (collection, key) = (call.collection(), call.key());
+    let warnings = call.warnings.len();
+    for _ in 0..UPDATE_ATTEMPTS {
+        let live = call.store().get(&collection, &key).ok_or_else(|| call.not_found())?;
+        // Only the last attempt's warnings are told.
+        call.warnings.truncate(warnings);
+        let new = compute(call, &live)?;
+        let new = prepare(call, new, &live)?;
+        if lifecycle::ends_deletion(&new, &live.value) && !holds_namespace(call, &new) {
+            if !call.dry_run() {
+                if call.store().delete(&collection, key.clone(), live.revision).is_err() {
+                    continue;
+                }
+                crate::hooks::after_write(&call.server, &call.resource, None);
+            }
+            return Ok(Written::Only(new));
+        }
+        if new == live.value {
+            return Ok(Written::Stored(live));
+        }
+        if call.dry_run() {
+            return Ok(Written::Only(new));
+        }
+        if let Ok(stored) = call.store().update(&collection, key.clone(), live.revision, new) {
+            crate::hooks::after_write(&call.server, &call.resource, Some(&stored.value));
+            return Ok(Written::Stored(stored));
+        }
+    }
+    Err(changed(call))
+}
+
+fn changed(call: &Call) -> ApiError {
+    let why = "the object has been modified; please apply your changes to the latest version and try again";
+    ApiError::conflict(&call.resource.group, &call.resource.plural, &call.target.name, why)
+}
+
+/// Whether the request is for a namespace.
+pub(crate) fn is_namespace(call: &Call) -> bool {
+    call.resource.group.is_empty() && call.resource.plural == "namespaces"
+}
+
+/// A namespace stays until its own finalizers are gone, too.
+fn holds_namespace(call: &Call, object: &Value) -> bool {
+    is_namespace(call) && object["spec"]["finalizers"].as_array().is_some_and(|f| !f.is_empty())
+}
+
+/// Everything between what a client wants an object to be and what is stored.
+fn prepare(call: &mut Call, mut new: Value, live: &Stored) -> Result<Value, ApiError> {
+    let resource = Arc::clone(&call.resource);
+    let old = &live.value;
+    check_revision(call, &new, live)?;
+    metadata(&mut new).insert("resourceVersion".to_owned(), old["metadata"]["resourceVersion"].clone());
+    admission::admit_update(call, &mut new, old)?;
+    let status = call.target.subresource == "status";
+    if !status && call.target.subresource != "finalize" {
+        lifecycle::prepare_update(&mut new, old, &resource);
+    }
+    let errors = validate_update(call, &new, old);
+    if !errors.is_empty() {
+        return Err(ApiError::invalid(&resource.group, &resource.kind, &call.target.name, &errors));
+    }
+    managed::keep_times(&mut new, old);
+    Ok(new)
+}
+
+fn check_revision(call: &Call, new: &Value, live: &Stored) -> Result<(), ApiError> {
+    let resource = &call.resource;
+    let uid = meta(new, "uid");
+    if !uid.is_empty() && uid != live.uid() {
+        let scope = if resource.definition.is_some() { format!("{}/", resource.group) } else { String::new() };
+        let key = [call.key().namespace, call.key().name].into_iter().filter(|s| !s.is_empty());
+        let key = key.collect::<Vec<_>>().join("/");
+        let why = format!(
+            "StorageError: invalid object, Code: 4, Key: /registry/{scope}{}/{key}, ResourceVersion: 0, \
+             AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+            resource.plural,
+            live.uid()
+        );
+        return Err(ApiError::conflict(&resource.group, &resource.plural, &call.target.name, &why));
+    }
+    let given = meta(new, "resourceVersion");
+    match given {
+        "" | "0" if allows_unconditional_update(call) => Ok(()),
+        "" | "0" => {
+            let error = FieldError::invalid("metadata.resourceVersion", 0, "must be specified for an update");
+            Err(ApiError::invalid(&resource.group, &resource.plural, &call.target.name, &[error]))
+        }
+        given => match given.parse::<u64>() {
+            Ok(revision) if revision == live.revision => Ok(()),
+            Ok(_) => Err(changed(call)),
+            Err(_) => {
+                let quoted = crate::field::quote(given);
+                Err(ApiError::unclassified(format!("strconv.ParseUint: parsing {quoted}: invalid syntax")))
+            }
+        },
+    }
+}
+
+/// Whether an update may leave out the revision it is based on.
+fn allows_unconditional_update(call: &Call) -> bool {
+    const STRICT: [&str; 4] = ["leases", "customresourcedefinitions", "apiservices", "poddisruptionbudgets"];
+    call.resource.definition.is_none() && !STRICT.contains(&call.resource.plural.as_str())
+}
+
+fn validate_create(call: &Call, object: &Value) -> Vec<FieldError> {
+    let resource = &call.resource;
+    let mut errors = Vec::new();
+    if resource.definition.is_some() {
+        errors.extend(schema::validate::validate(object, None, &resource.schema));
+    }
+    errors.extend(resource.rules.validate(object));
+    errors
+}
+
+fn validate_update(call: &Call, new: &Value, old: &Value) -> Vec<FieldError> {
+    let resource = &call.resource;
+    let mut errors = Vec::new();
+    if resource.definition.is_some() {
+        errors.extend(schema::validate::validate(new, Some(old), &resource.schema));
+    }
+    errors.extend(match call.target.subresource.as_str() {
+        "status" => resource.rules.validate_status_update(new, old),
+        _ => resource.rules.validate_update(new, old),
+    });
+    errors
+}
