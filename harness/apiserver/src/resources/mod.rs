@@ -7,6 +7,8 @@
 
 pub mod metadata;
 pub mod names;
+mod pod;
+mod print;
 pub mod quantity;
 pub mod registry;
 pub mod shape;
@@ -18,6 +20,9 @@ pub use shape::normalise;
 use crate::resource::{NoRules, Rules};
 
 /// The rules of a built-in kind.
-fn rules(_group: &str, _kind: &str) -> &'static dyn Rules {
-    &NoRules
+fn rules(group: &str, kind: &str) -> &'static dyn Rules {
+    match (group, kind) {
+        ("", "Pod") => &pod::Pod,
+        _ => &NoRules,
+    }
 }
