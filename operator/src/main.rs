@@ -1,3 +1,11 @@
 //! The `slipway-operator` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use slipway_operator::cli;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    cli::main(cli::Args::parse()).await
+}

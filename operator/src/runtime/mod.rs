@@ -7,10 +7,10 @@ use std::future::Future;
 
 use futures::FutureExt;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::CustomResourceExt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::api;
 use crate::api::multinic::MultiNicNodeConfig;
 use crate::controllers::multinic;
 use crate::kit::clock::Clock;
@@ -32,7 +32,7 @@ impl Controller {
     /// The custom resource definitions it needs in the cluster.
     pub fn crds(self) -> Vec<CustomResourceDefinition> {
         match self {
-            Self::Multinic => vec![MultiNicNodeConfig::crd()],
+            Self::Multinic => vec![api::definition::<MultiNicNodeConfig>()],
         }
     }
 }

@@ -1,20 +1,199 @@
 //! `MultiNIC`: per-node network configuration by agent Jobs.
+//!
+//! ```text
+//! MultiNicNodeConfig → Job on the node → termination message → status
+//! ```
+//!
+//! A reconcile is five steps: [`observe`] reads everything there is, [`validate`] and [`plan`] decide without touching
+//! anything, [`apply`] makes it so, and the status tells of it. Guarantees:
+//!
+//! - Never two agents on one node: an agent starts when no Job and no Pod of another one is left there.
+//! - A Job counts only for the configuration (uid), generation and machine it was made for.
+//! - A Job is removed only after the status tells what it came to.
+//! - A deleted configuration stays until its node is cleaned up, or cannot be, and an Event says which.
 
+mod apply;
+mod job;
+mod labels;
+mod observe;
+mod os;
+mod outcome;
+mod plan;
 mod settings;
+mod status;
+mod validate;
+mod wiring;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use k8s_openapi::NamespaceResourceScope;
+use kube::core::DeserializeGuard;
+use kube::runtime::controller::Action;
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Api, Client, Resource, ResourceExt};
+use tracing::Instrument;
+
+use crate::api::multinic::MultiNicNodeConfig;
+use crate::kit::backoff::Backoff;
+use crate::kit::clock::Clock;
+use crate::kit::report::{Kind, Notice, Reporter};
 
 pub use settings::Settings;
+pub use wiring::run;
 
-use std::future::Future;
+/// The name in logs, Events and metrics.
+const CONTROLLER: &str = "multinic";
 
-use crate::kit::clock::Clock;
+/// A reconcile is a dozen API calls; one that hangs must not hold its node's place forever.
+const RECONCILE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Runs the controller until `shutdown` resolves.
-pub async fn run(
-    _client: kube::Client,
-    _namespace: Option<String>,
-    _settings: Settings,
-    _clock: Clock,
-    shutdown: impl Future<Output = ()> + Send + Sync + 'static,
-) {
-    shutdown.await;
+/// A look at every object even if no watch says so.
+const RESYNC: Duration = Duration::from_secs(60 * 60);
+
+/// Waits between reconciles that fail.
+const ERROR_BACKOFF: Backoff = Backoff { min: Duration::from_millis(500), max: Duration::from_secs(5 * 60) };
+
+/// What every reconcile works with.
+struct Ctx {
+    client: Client,
+    /// The only namespace looked at; all of them where there is none.
+    namespace: Option<String>,
+    settings: Settings,
+    clock: Clock,
+    reporter: Reporter,
+    /// Every configuration, as the watch has it.
+    configs: Store<DeserializeGuard<MultiNicNodeConfig>>,
+    /// How often each object has failed in a row.
+    failures: Mutex<HashMap<ObjectRef<MultiNicNodeConfig>, u32>>,
+    /// The number of the next reconcile.
+    next: AtomicU64,
+}
+
+impl Ctx {
+    /// Objects of a kind, as far as this operator looks.
+    fn scope<K>(&self) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        match &self.namespace {
+            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
+            None => Api::all(self.client.clone()),
+        }
+    }
+
+    fn succeeded(&self, object: &ObjectRef<MultiNicNodeConfig>) {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(object);
+    }
+
+    fn failed(&self, object: ObjectRef<MultiNicNodeConfig>) -> u32 {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = failures.entry(object).or_default();
+        *count = count.saturating_add(1);
+        *count
+    }
+}
+
+/// Why a reconcile failed: one variant a step.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("failed to observe")]
+    Observe(#[source] observe::Error),
+    #[error("failed to apply")]
+    Apply(#[source] apply::Error),
+    #[error("failed to write the status")]
+    Status(#[source] apply::Error),
+    #[error("failed to settle")]
+    Settle(#[source] apply::Error),
+    #[error("gave up after {0:?}")]
+    TimedOut(Duration),
+}
+
+impl Error {
+    /// The step, for metrics and logs.
+    fn category(&self) -> &'static str {
+        match self {
+            Self::Observe(_) => "observe",
+            Self::Apply(_) => "apply",
+            Self::Status(_) => "status",
+            Self::Settle(_) => "settle",
+            Self::TimedOut(_) => "timeout",
+        }
+    }
+
+    /// The object was changed while it was looked at: look again.
+    fn is_conflict(&self) -> bool {
+        match self {
+            Self::Apply(error) | Self::Status(error) | Self::Settle(error) => error.is_conflict(),
+            Self::Observe(_) | Self::TimedOut(_) => false,
+        }
+    }
+}
+
+/// One look at one object.
+async fn reconcile(object: Arc<DeserializeGuard<MultiNicNodeConfig>>, ctx: Arc<Ctx>) -> Result<Action, Error> {
+    let meta = object.meta();
+    let name = meta.name.clone().unwrap_or_default();
+    let namespace = meta.namespace.clone().unwrap_or_default();
+    let id = ctx.next.fetch_add(1, Ordering::Relaxed);
+    let span = tracing::info_span!("reconcile", controller = CONTROLLER, object = %format!("{namespace}/{name}"), id);
+    let work = async {
+        tracing::info!("reconcile hit");
+        if let Err(invalid) = &object.0 {
+            return Ok(unreadable(&ctx, &object, &invalid.error).await);
+        }
+        let looked = tokio::time::timeout(RECONCILE_TIMEOUT, steps(&ctx, &namespace, &name)).await;
+        let action = looked.map_err(|_| Error::TimedOut(RECONCILE_TIMEOUT))??;
+        ctx.succeeded(&ObjectRef::new(&name).within(&namespace));
+        Ok(action)
+    };
+    work.instrument(span).await
+}
+
+async fn steps(ctx: &Ctx, namespace: &str, name: &str) -> Result<Action, Error> {
+    // Reads.
+    let Some(observed) = observe::observe(ctx, namespace, name).await.map_err(Error::Observe)? else {
+        return Ok(Action::await_change());
+    };
+    // Pure.
+    let now = ctx.clock.now();
+    let verdict = validate::validate(&observed);
+    let plan = plan::plan(&observed, verdict, &ctx.settings, now);
+    // Writes.
+    let applied = apply::apply(ctx, observed.config, plan).await.map_err(Error::Apply)?;
+    let told = apply::tell(ctx, applied, now).await.map_err(Error::Status)?;
+    let wake = apply::settle(ctx, told).await.map_err(Error::Settle)?;
+
+    let wait = wake.map_or(RESYNC, |wake| Duration::try_from(wake.duration_since(now)).unwrap_or_default());
+    Ok(Action::requeue(wait.min(RESYNC)))
+}
+
+/// An object of the right kind that is not one: says so, and waits until somebody corrects it.
+async fn unreadable(ctx: &Ctx, object: &DeserializeGuard<MultiNicNodeConfig>, error: &str) -> Action {
+    tracing::warn!(error, "object cannot be read");
+    let notice = Notice {
+        kind: Kind::Warning,
+        reason: "Unreadable".to_owned(),
+        action: "Read".to_owned(),
+        note: error.to_owned(),
+    };
+    ctx.reporter.publish(&object.object_ref(&()), &notice).await;
+    Action::await_change()
+}
+
+/// When to look again after a failure.
+fn on_error(object: &DeserializeGuard<MultiNicNodeConfig>, error: &Error, ctx: &Ctx) -> Action {
+    let name = object.name_any();
+    let reference = ObjectRef::new(&name).within(&object.namespace().unwrap_or_default());
+    if error.is_conflict() {
+        return Action::requeue(ERROR_BACKOFF.min);
+    }
+    let failures = ctx.failed(reference);
+    Action::requeue(ERROR_BACKOFF.delay(failures, &name))
 }

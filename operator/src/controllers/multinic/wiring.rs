@@ -1,0 +1,107 @@
+//! What wakes the controller, and for whom: configurations, and the Jobs, Pods and Nodes that belong to them.
+//!
+//! Jobs and Pods wake every configuration of their node, not only the one they were made for: another one may be waiting
+//! for them to go.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use futures::StreamExt;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::core::DeserializeGuard;
+use kube::runtime::controller::{self, Controller};
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::watcher;
+use kube::{Api, Client, Resource, ResourceExt};
+
+use crate::api::multinic::MultiNicNodeConfig;
+use crate::kit::clock::Clock;
+use crate::kit::error::chain;
+use crate::kit::report::Reporter;
+
+use super::{CONTROLLER, Ctx, Error, Settings, labels, on_error, reconcile};
+
+/// One that cannot be read still has a name and a finalizer.
+type Config = DeserializeGuard<MultiNicNodeConfig>;
+
+/// Runs the controller until `shutdown` resolves, and then until the reconciles that are under way have ended.
+pub async fn run(
+    client: Client,
+    namespace: Option<String>,
+    settings: Settings,
+    clock: Clock,
+    shutdown: impl Future<Output = ()> + Send + Sync + 'static,
+) {
+    let configs: Api<Config> = scoped(&client, namespace.as_deref());
+    let agents = watcher::Config::default().labels(&labels::selector());
+    let controller = Controller::new(configs, watcher::Config::default())
+        .with_config(controller::Config::default().concurrency(settings.concurrency));
+    let store = controller.store();
+    let ctx = Arc::new(Ctx {
+        reporter: Reporter::new(client.clone(), labels::FIELD_MANAGER, clock),
+        client: client.clone(),
+        namespace: namespace.clone(),
+        settings,
+        clock,
+        configs: store.clone(),
+        failures: std::sync::Mutex::default(),
+        next: AtomicU64::new(1),
+    });
+    let (of_job, of_pod, of_node) = (store.clone(), store.clone(), store);
+    controller
+        .watches(scoped::<Job>(&client, namespace.as_deref()), agents.clone(), move |job| of_agent(&of_job, &job))
+        .watches(scoped::<Pod>(&client, namespace.as_deref()), agents, move |pod| of_agent(&of_pod, &pod))
+        .watches(Api::<Node>::all(client), watcher::Config::default(), move |node| {
+            with_node_label(&of_node, &labels::node_label(&node.name_any()))
+        })
+        .graceful_shutdown_on(shutdown)
+        .run(reconcile, |object, error, ctx| on_error(&object, error, &ctx), ctx)
+        .for_each(|result| {
+            report(result);
+            std::future::ready(())
+        })
+        .await;
+}
+
+fn scoped<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+where
+    K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
+{
+    match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}
+
+/// The configurations of an agent's node.
+fn of_agent<K: ResourceExt>(configs: &Store<Config>, agent: &K) -> Vec<ObjectRef<Config>> {
+    agent.labels().get(labels::NODE).map(|label| with_node_label(configs, label)).unwrap_or_default()
+}
+
+fn with_node_label(configs: &Store<Config>, label: &str) -> Vec<ObjectRef<Config>> {
+    let of_node = |config: &&Arc<Config>| {
+        config.0.as_ref().is_ok_and(|config| labels::node_label(&config.spec.node_name) == label)
+    };
+    configs.state().iter().filter(of_node).map(|config| ObjectRef::from_obj(&**config)).collect()
+}
+
+/// The one place where what became of a reconcile is looked at.
+fn report(result: Result<(ObjectRef<Config>, controller::Action), controller::Error<Error, watcher::Error>>) {
+    match result {
+        Ok((object, _)) => tracing::debug!(controller = CONTROLLER, %object, "reconciled"),
+        // Woken for an object that has gone since.
+        Err(controller::Error::ObjectNotFound(object)) => {
+            tracing::debug!(controller = CONTROLLER, %object, "object is gone");
+        }
+        Err(controller::Error::ReconcilerFailed(error, object)) if error.is_conflict() => {
+            tracing::debug!(controller = CONTROLLER, %object, "object has changed meanwhile");
+        }
+        Err(controller::Error::ReconcilerFailed(error, object)) => {
+            let category = error.category();
+            tracing::warn!(controller = CONTROLLER, %object, category, error = %chain(&error), "reconcile failed");
+        }
+        Err(error) => tracing::warn!(controller = CONTROLLER, error = %chain(&error), "watch failed"),
+    }
+}
