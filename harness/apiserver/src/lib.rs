@@ -16,6 +16,7 @@ pub mod entropy;
 pub mod field;
 mod handle;
 mod hooks;
+mod go;
 pub mod lifecycle;
 pub mod negotiate;
 pub mod openapi;

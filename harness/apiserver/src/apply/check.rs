@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::path::Step;
 use super::shape::{Form, Scalar, Shape};
-use crate::field::quote;
+use crate::go::{plain, source, type_name};
 
 /// One place where a value does not fit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,48 +130,5 @@ pub(super) fn fits(value: Option<&Value>, scalar: Scalar) -> bool {
         (Scalar::String, Some(value)) => value.is_string(),
         (Scalar::Boolean, Some(value)) => value.is_boolean(),
         (Scalar::Any, Some(value)) => !value.is_array() && !value.is_object(),
-    }
-}
-
-/// The name of the Go type that holds such a value.
-fn type_name(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "<nil>",
-        Value::Bool(_) => "bool",
-        Value::Number(n) if n.is_f64() => "float64",
-        Value::Number(_) => "int64",
-        Value::String(_) => "string",
-        Value::Array(_) => "[]interface {}",
-        Value::Object(_) => "map[string]interface {}",
-    }
-}
-
-/// As Go's `%v` prints it.
-fn plain(value: &Value) -> String {
-    match value {
-        Value::Null => "<nil>".to_owned(),
-        Value::String(text) => text.clone(),
-        Value::Array(items) => format!("[{}]", items.iter().map(plain).collect::<Vec<_>>().join(" ")),
-        Value::Object(fields) => {
-            let fields: Vec<String> = fields.iter().map(|(k, v)| format!("{k}:{}", plain(v))).collect();
-            format!("map[{}]", fields.join(" "))
-        }
-        other => other.to_string(),
-    }
-}
-
-/// As Go's `%#v` prints it.
-fn source(value: &Value) -> String {
-    match value {
-        Value::Null => "interface {}(nil)".to_owned(),
-        Value::String(text) => quote(text),
-        Value::Array(items) => {
-            format!("[]interface {{}}{{{}}}", items.iter().map(source).collect::<Vec<_>>().join(", "))
-        }
-        Value::Object(fields) => {
-            let fields: Vec<String> = fields.iter().map(|(k, v)| format!("{}:{}", quote(k), source(v))).collect();
-            format!("map[string]interface {{}}{{{}}}", fields.join(", "))
-        }
-        other => other.to_string(),
     }
 }

@@ -6,9 +6,9 @@ use super::check::{Duplicates, check};
 use super::compare::compare;
 use super::conflict::Conflict;
 use super::owned::fields;
-use super::path::go_json;
 use super::shape::Shape;
 use super::{api_version, text};
+use crate::go;
 use crate::resource::Resource;
 
 /// The manager this is done for.
@@ -48,7 +48,7 @@ pub(super) fn refresh(object: &mut Value, applied: &Value) {
     if let Some(Value::Object(own)) = applied.pointer_mut("/metadata/annotations") {
         own.remove(ANNOTATION);
     }
-    annotations.insert(ANNOTATION.to_owned(), json!(format!("{}\n", go_json(&applied))));
+    annotations.insert(ANNOTATION.to_owned(), json!(format!("{}\n", go::json(&applied))));
     let size: usize = annotations.iter().map(|(k, v)| k.len() + v.as_str().map_or(0, str::len)).sum();
     if size > MAX_ANNOTATIONS {
         annotations.remove(ANNOTATION);

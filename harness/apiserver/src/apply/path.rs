@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde_json::{Number, Value};
 
 use crate::field::quote;
+use crate::go;
 
 /// One step of a path.
 #[derive(Clone, Debug)]
@@ -238,28 +239,11 @@ fn readable(value: &Value) -> String {
     }
 }
 
-/// Compact JSON as Go writes it: `<`, `>`, `&` and the two line separators are escaped.
-pub(super) fn go_json(value: &Value) -> String {
-    let plain = value.to_string();
-    let mut out = String::with_capacity(plain.len());
-    // Outside of strings JSON has none of these.
-    for c in plain.chars() {
-        match c {
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
-                let hex = format!("\\u{:04x}", u32::from(c));
-                out.push_str(&hex);
-            }
-            c => out.push(c),
-        }
-    }
-    out
-}
-
 /// A scalar in a step: whole numbers have no fraction, so that a port is spelt in one way.
 fn push_json(out: &mut String, value: &Value) {
     match value {
         Value::Number(_) => out.push_str(&readable(value)),
-        other => out.push_str(&go_json(other)),
+        other => out.push_str(&go::json(other)),
     }
 }
 

@@ -295,7 +295,9 @@ mod tests {
 
     fn set(paths: &Paths) -> FieldSet {
         let mut set = FieldSet::default();
-        paths.iter().for_each(|p| set.insert(p));
+        for path in paths {
+            set.insert(path);
+        }
         set
     }
 

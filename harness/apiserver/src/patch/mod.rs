@@ -3,12 +3,16 @@
 //! Pure functions from an object and the bytes a client sent to the patched object. What comes out is not yet decoded,
 //! defaulted or validated. Server-side apply is no patch in this sense and stands in [`crate::apply`].
 
-mod json;
+pub mod json;
+
 mod merge;
+mod order;
 mod strategic;
 
-use serde_json::Value;
+use http::StatusCode;
+use serde_json::{Map, Value, json};
 
+use crate::go;
 use crate::schema::node::SchemaRef;
 use crate::status::ApiError;
 
@@ -26,11 +30,37 @@ pub enum PatchKind {
 /// The object that comes of applying `body` to `live`.
 ///
 /// # Errors
-/// 400 for a body that cannot be read, 413 for too many operations, 422 for a patch that does not fit the object.
+/// 400 for a body that cannot be read, 413 for too many operations, 422 for a patch that does not fit the object, 500
+/// for a strategic merge patch that asks for what cannot be done (as Kubernetes answers).
 pub fn apply(kind: PatchKind, live: &Value, body: &[u8], schema: &SchemaRef) -> Result<Value, ApiError> {
+    let body = serde_json::from_slice(body).map_err(|_| ApiError::bad_request("invalid JSON patch"))?;
     match kind {
         PatchKind::Json => json::apply(live, body),
-        PatchKind::Merge => merge::apply(live, body),
-        PatchKind::Strategic => strategic::apply(live, body, schema),
+        PatchKind::Merge => merge::apply(live, fields(body, "error decoding patch: ")?),
+        PatchKind::Strategic => {
+            strategic::apply(live, fields(body, "")?.unwrap_or_default(), schema).map_err(Into::into)
+        }
     }
 }
+
+/// The patch as an object; null is none.
+fn fields(body: Value, prefix: &str) -> Result<Option<Map<String, Value>>, ApiError> {
+    match body {
+        Value::Object(fields) => Ok(Some(fields)),
+        Value::Null => Ok(None),
+        other => Err(ApiError::bad_request(format!(
+            "{prefix}json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
+            go::json_type(&other)
+        ))),
+    }
+}
+
+/// What the server says when a patch does not fit the object; it does not say why.
+fn unfit() -> ApiError {
+    let message = "the server rejected our request due to an error in our request";
+    let error = ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message);
+    ApiError { details: json!({}), ..error }
+}
+
+#[cfg(test)]
+mod tests;

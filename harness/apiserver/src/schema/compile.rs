@@ -146,7 +146,7 @@ fn list_type(document: &Value) -> ListType {
 fn patch_strategy(document: &Value) -> PatchStrategy {
     let text = document["x-kubernetes-patch-strategy"].as_str().unwrap_or_default();
     let has = |word: &str| text.split(',').any(|part| part == word);
-    PatchStrategy { merge: has("merge"), retain_keys: has("retainKeys") }
+    PatchStrategy { merge: has("merge"), retain_keys: has("retainKeys"), replace: has("replace") }
 }
 
 fn rule(document: &Value) -> Rule {

@@ -76,6 +76,8 @@ pub struct PatchStrategy {
     pub merge: bool,
     /// Only the keys that the patch names are kept.
     pub retain_keys: bool,
+    /// Objects are replaced instead of merged.
+    pub replace: bool,
 }
 
 /// One rule of `x-kubernetes-validations`.
