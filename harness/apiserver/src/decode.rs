@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::field::quote;
 use crate::resource::Resource;
+use crate::resources;
 use crate::route::Query;
 use crate::schema;
 use crate::status::ApiError;
@@ -126,6 +127,7 @@ fn finish(
     }
     if resource.definition.is_none() {
         drop_nulls(&mut object);
+        resources::normalise(resource, &mut object);
     } else if let Some(metadata) = object.get_mut("metadata") {
         drop_nulls(metadata);
     }

@@ -10,6 +10,7 @@ use crate::apply::managed;
 use crate::field::FieldError;
 use crate::lifecycle::{self, meta, metadata};
 
+use crate::resources;
 use crate::schema;
 use crate::status::ApiError;
 use crate::store::{Refused, Stored};
@@ -52,6 +53,7 @@ pub(crate) fn insert(call: &mut Call, mut object: Value) -> Result<Written, ApiE
     fields.insert("uid".to_owned(), call.server.0.entropy.uid().into());
     fields.insert("creationTimestamp".to_owned(), call.now_text().into());
     lifecycle::prepare_create(&mut object, &resource);
+    resources::normalise(&resource, &mut object);
     for _ in 0..NAME_ATTEMPTS {
         if generated {
             let name = format!("{}{}", prefix(meta(&object, "generateName")), call.server.0.entropy.suffix());
@@ -61,6 +63,7 @@ pub(crate) fn insert(call: &mut Call, mut object: Value) -> Result<Written, ApiE
         if !errors.is_empty() {
             return Err(ApiError::invalid(&resource.group, &resource.kind, meta(&object, "name"), &errors));
         }
+        call.warnings.extend(resources::metadata::warnings(&resource, &object));
         if !meta(&object, "resourceVersion").is_empty() {
             return Err(ApiError::unclassified("resourceVersion should not be set on objects to be created"));
         }
@@ -166,10 +169,12 @@ fn prepare(call: &mut Call, mut new: Value, live: &Stored) -> Result<Value, ApiE
     if !status && call.target.subresource != "finalize" {
         lifecycle::prepare_update(&mut new, old, &resource);
     }
+    resources::normalise(&resource, &mut new);
     let errors = validate_update(call, &new, old);
     if !errors.is_empty() {
         return Err(ApiError::invalid(&resource.group, &resource.kind, &call.target.name, &errors));
     }
+    call.warnings.extend(resources::metadata::warnings(&resource, &new));
     managed::keep_times(&mut new, old);
     Ok(new)
 }
@@ -215,7 +220,7 @@ fn allows_unconditional_update(call: &Call) -> bool {
 
 fn validate_create(call: &Call, object: &Value) -> Vec<FieldError> {
     let resource = &call.resource;
-    let mut errors = Vec::new();
+    let mut errors = resources::metadata::validate(resource, object);
     if resource.definition.is_some() {
         errors.extend(schema::validate::validate(object, None, &resource.schema));
     }
@@ -225,7 +230,7 @@ fn validate_create(call: &Call, object: &Value) -> Vec<FieldError> {
 
 fn validate_update(call: &Call, new: &Value, old: &Value) -> Vec<FieldError> {
     let resource = &call.resource;
-    let mut errors = Vec::new();
+    let mut errors = resources::metadata::validate_update(resource, new, old);
     if resource.definition.is_some() {
         errors.extend(schema::validate::validate(new, Some(old), &resource.schema));
     }
