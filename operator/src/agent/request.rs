@@ -79,7 +79,12 @@ impl Request {
             "verify" => AgentAction::Verify,
             other => return Err(unknown(env::ACTION, other, "apply, cleanup, verify")),
         };
-        let source = match var(env::DATA_SOURCE).unwrap_or("env") {
+        let data_source = var(env::DATA_SOURCE).unwrap_or("env");
+        let source = match data_source {
+            // What is to be undone stands in the node's own files; the resource may be gone.
+            "env" | "nodecr" if action == AgentAction::Cleanup && var(env::SPEC).is_none() => {
+                SpecSource::Given(Box::new(nothing(var(env::NODE_NAME))))
+            }
             "env" => SpecSource::Given(Box::new(spec_from_json(env::SPEC, need(env::SPEC)?)?)),
             "file" => SpecSource::File(need(env::SPEC_FILE)?.into()),
             "nodecr" => SpecSource::NodeCr {
@@ -111,6 +116,18 @@ pub fn spec_from_json(name: &str, text: &str) -> Result<AgentSpec, RequestError>
     from_json(name, text)
 }
 
+/// The spec of a node that is to have no interfaces.
+fn nothing(node: Option<&str>) -> AgentSpec {
+    AgentSpec {
+        node_name: node.unwrap_or_default().to_owned(),
+        config_uid: String::new(),
+        generation: 0,
+        os: OsKind::Netplan,
+        interfaces: Vec::new(),
+        settings: AgentSettings::default(),
+    }
+}
+
 fn from_json<T: serde::de::DeserializeOwned>(name: &str, text: &str) -> Result<T, RequestError> {
     serde_json::from_str(text).map_err(|source| RequestError::Json { name: name.to_owned(), source })
 }
@@ -133,5 +150,66 @@ fn describe(error: &serde_json::Error) -> &'static str {
         Category::Syntax => "it is not JSON",
         Category::Data => "it is JSON of another shape",
         Category::Eof => "it ends too early",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SPEC: &str = r#"{"nodeName":"node-1","os":"Netplan","interfaces":[
+        {"id":1,"name":"multinic1","mac":"fa:16:3e:f3:b0:3f","address":"11.11.11.33","cidr":"11.11.11.0/24","mtu":1450}]}"#;
+
+    fn read(vars: &[(&str, &str)]) -> Result<Request, String> {
+        let vars = vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Request::from_env(&vars).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_spec_in_the_environment_is_read_with_defaults_for_what_it_leaves_out() {
+        let request = read(&[(env::SPEC, SPEC), (env::NODE_NAME, "node-1")]).unwrap();
+        assert_eq!((request.action, request.node.as_deref()), (AgentAction::Apply, Some("node-1")));
+        let SpecSource::Given(spec) = request.source else { panic!("no spec") };
+        assert_eq!(spec.settings, AgentSettings::default());
+        assert_eq!(spec.interfaces[0].cidr, "11.11.11.0/24".parse().ok());
+    }
+
+    #[test]
+    fn every_data_source_says_what_it_needs() {
+        let file =
+            read(&[(env::DATA_SOURCE, "file"), (env::SPEC_FILE, "/spec.json"), (env::ACTION, "verify")]).unwrap();
+        assert_eq!((file.action, file.source), (AgentAction::Verify, SpecSource::File("/spec.json".into())));
+        let resource = read(&[
+            (env::DATA_SOURCE, "nodecr"),
+            (env::NODE_CR_NAMESPACE, "multinic-system"),
+            (env::NODE_NAME, "node-1"),
+            (env::OS, "Ifcfg"),
+            (env::SETTINGS, r#"{"routeMetric":7}"#),
+        ]);
+        let settings = Box::new(AgentSettings { route_metric: 7, ..AgentSettings::default() });
+        let (namespace, name) = ("multinic-system".to_owned(), "node-1".to_owned());
+        assert_eq!(resource.unwrap().source, SpecSource::NodeCr { namespace, name, os: OsKind::Ifcfg, settings });
+        for (vars, message) in [
+            (&[][..], "MULTINIC_SPEC is not set"),
+            (&[(env::SPEC, "")], "MULTINIC_SPEC is not set"),
+            (&[(env::SPEC, "{")], "MULTINIC_SPEC is not what it must be (it ends too early)"),
+            (&[(env::SPEC, "nonsense")], "MULTINIC_SPEC is not what it must be (it is not JSON)"),
+            (&[(env::SPEC, "{}")], "MULTINIC_SPEC is not what it must be (it is JSON of another shape)"),
+            (&[(env::ACTION, "install")], "AGENT_ACTION is \"install\": it must be one of apply, cleanup, verify"),
+            (&[(env::DATA_SOURCE, "db")], "DATA_SOURCE is \"db\": it must be one of env, file, nodecr"),
+            (&[(env::DATA_SOURCE, "file")], "MULTINIC_SPEC_FILE is not set"),
+            (&[(env::DATA_SOURCE, "nodecr")], "NODE_CR_NAMESPACE is not set"),
+        ] {
+            assert_eq!(read(vars).unwrap_err(), message);
+        }
+    }
+
+    #[test]
+    fn a_cleanup_needs_no_spec() {
+        for source in ["env", "nodecr"] {
+            let vars = [(env::ACTION, "cleanup"), (env::DATA_SOURCE, source), (env::NODE_NAME, "node-1")];
+            let SpecSource::Given(spec) = read(&vars).unwrap().source else { panic!("no spec") };
+            assert_eq!((spec.node_name.as_str(), spec.interfaces.len()), ("node-1", 0));
+        }
     }
 }

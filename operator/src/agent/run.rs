@@ -49,6 +49,17 @@ pub fn bad_input(action: AgentAction, node: Option<&str>, message: String) -> Ou
     refused(action, node, &RunError::Input(Failure::new(Reason::InvalidInput, message)))
 }
 
+impl Outcome {
+    /// The outcome where the host cannot even be connected to.
+    pub fn host_unavailable(request: &Request, message: &str) -> Self {
+        let failure = Failure::new(Reason::HostUnavailable, message);
+        match &request.source {
+            SpecSource::Given(spec) => finish(request.action, spec, Err(RunError::Host(failure))),
+            _ => refused(request.action, request.node.as_deref(), &RunError::Host(failure)),
+        }
+    }
+}
+
 enum RunError {
     Input(Failure),
     Host(Failure),
@@ -284,7 +295,10 @@ fn not_tried(interface: &AgentInterface, failure: &Failure) -> InterfaceResult {
 }
 
 fn refused(action: AgentAction, node: Option<&str>, error: &RunError) -> Outcome {
-    let (RunError::Input(failure) | RunError::Host(failure)) = error;
+    let (exit, failure) = match error {
+        RunError::Input(failure) => (AgentExit::BadInput, failure),
+        RunError::Host(failure) => (AgentExit::Host, failure),
+    };
     let summary = AgentSummary {
         action,
         node: node.unwrap_or_default().to_owned(),
@@ -294,7 +308,7 @@ fn refused(action: AgentAction, node: Option<&str>, error: &RunError) -> Outcome
         removed: Vec::new(),
         error: Some(AgentError { reason: failure.reason, message: failure.message.clone() }),
     };
-    outcome(AgentExit::BadInput, summary)
+    outcome(exit, summary)
 }
 
 fn outcome(exit: AgentExit, summary: AgentSummary) -> Outcome {

@@ -9,13 +9,8 @@ use ipnet::IpNet;
 use super::host::{Mac, TABLE_LOCAL};
 use super::record::Applied;
 use crate::api::agent::{AgentInterface, AgentSettings, AgentSpec, MAX_INTERFACES, Reason};
+use crate::api::names::{Addressing, InterfaceId, InterfaceName, MacAddress, Mtu, ParseError};
 
-/// Smallest MTU: every IPv4 host must take this much.
-const MTU_MIN: u32 = 68;
-/// Largest MTU: jumbo frames.
-const MTU_MAX: u32 = 9000;
-/// Smallest MTU with which the kernel keeps IPv6 on a link.
-const MTU_MIN_IPV6: u32 = 1280;
 /// Rules of interface N have this priority plus its table: before the main table (32766), and the same after a reboot.
 const RULE_PRIORITY_BASE: u32 = 10_000;
 /// The lowest table of the kernel's own three (253 to 255).
@@ -152,57 +147,38 @@ fn shared(a: &AgentInterface, b: &AgentInterface) -> Option<String> {
     Some(format!("address {address}"))
 }
 
+/// What can be carried out is what the custom resource's own rules accept.
 fn wanted(interface: &AgentInterface, settings: &AgentSettings) -> Result<Wanted, Failure> {
     let invalid = |message: String| Failure::new(Reason::InvalidSpec, message);
+    let wrong = |error: ParseError| invalid(error.to_string());
     let AgentInterface { id, name, mac, address, cidr, mtu } = interface;
-    if *id > 9 {
-        return Err(invalid(format!("id {id} is not one of 0 to 9")));
-    }
-    let number = number_of(name).ok_or_else(|| invalid("the name is not one of multinic0 to multinic9".to_owned()))?;
-    let mac = Mac::parse(mac).ok_or_else(|| invalid("the MAC address is not six hexadecimal octets".to_owned()))?;
-    if let Some(mtu) = mtu.filter(|mtu| !(MTU_MIN..=MTU_MAX).contains(mtu)) {
-        return Err(invalid(format!("MTU {mtu} is not one of {MTU_MIN} to {MTU_MAX}")));
-    }
+    let id = InterfaceId::try_from(i32::from(*id)).map_err(wrong)?.number();
+    let name: InterfaceName = name.parse().map_err(wrong)?;
+    let number = number_of(&name.to_string()).ok_or_else(|| wrong(ParseError::Name(name.to_string())))?;
+    let mac = Mac(mac.parse::<MacAddress>().map_err(wrong)?.octets());
+    let mtu = mtu.map(|mtu| Mtu::try_from(i32::try_from(mtu).unwrap_or(i32::MAX))).transpose().map_err(wrong)?;
+    let mtu = mtu.map(Mtu::bytes);
     let address = match (address, cidr) {
         (None, None) => None,
-        (Some(_), None) => return Err(invalid("an address without a CIDR".to_owned())),
-        (None, Some(_)) => return Err(invalid("a CIDR without an address".to_owned())),
-        (Some(address), Some(cidr)) => Some(address_in(*address, *cidr).map_err(invalid)?),
+        (Some(address), Some(cidr)) => Some(address_in(*address, *cidr)?),
+        _ => return Err(invalid("address and CIDR must be given together".to_owned())),
     };
-    if let (Some(IpNet::V6(_)), Some(mtu)) = (address, mtu.filter(|mtu| *mtu < MTU_MIN_IPV6)) {
-        return Err(invalid(format!("IPv6 needs an MTU of at least {MTU_MIN_IPV6}, not {mtu}")));
+    if let (Some(IpNet::V6(_)), Some(mtu)) = (address, mtu.filter(|mtu| *mtu < Mtu::MIN_IPV6)) {
+        return Err(invalid(format!("IPv6 needs an MTU of at least {}, not {mtu}", Mtu::MIN_IPV6)));
     }
     let routing = address.filter(|_| settings.policy_routing).map(|_| {
-        let table = settings.routing_table_base + u32::from(*id);
-        Routing { table, metric: settings.route_metric + u32::from(*id), priority: RULE_PRIORITY_BASE + table }
+        let table = settings.routing_table_base + u32::from(id);
+        Routing { table, metric: settings.route_metric + u32::from(id), priority: RULE_PRIORITY_BASE + table }
     });
-    Ok(Wanted { id: *id, number, mac, address, mtu: *mtu, routing })
+    Ok(Wanted { id, number, mac, address, mtu, routing })
 }
 
 /// The address with the network's prefix, if an interface can have it.
-fn address_in(address: IpAddr, cidr: IpNet) -> Result<IpNet, String> {
-    if !cidr.contains(&address) {
-        return Err(format!("address {address} is outside {}", cidr.trunc()));
-    }
-    if cidr.prefix_len() == 0 {
-        return Err("a CIDR with prefix length 0 is no network of one interface".to_owned());
-    }
-    let unusable = match address {
-        IpAddr::V4(v4) if v4.is_loopback() => Some("a loopback address"),
-        IpAddr::V4(v4) if v4.octets()[0] == 0 => Some("an address of this network"),
-        IpAddr::V4(v4) if v4.is_multicast() => Some("a multicast address"),
-        IpAddr::V4(v4) if v4.is_broadcast() => Some("the broadcast address"),
-        IpAddr::V6(v6) if v6.is_unspecified() => Some("the unspecified address"),
-        IpAddr::V6(v6) if v6.is_loopback() => Some("the loopback address"),
-        IpAddr::V6(v6) if v6.is_multicast() => Some("a multicast address"),
-        IpAddr::V6(v6) if v6.is_unicast_link_local() => Some("a link-local address"),
-        IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => Some("an IPv4-mapped address"),
-        IpAddr::V4(_) | IpAddr::V6(_) => None,
-    };
-    match unusable {
-        Some(what) => Err(format!("{address} is {what}")),
-        None => IpNet::new(address, cidr.prefix_len()).map_err(|error| error.to_string()),
-    }
+fn address_in(address: IpAddr, cidr: IpNet) -> Result<IpNet, Failure> {
+    let invalid = |message: String| Failure::new(Reason::InvalidSpec, message);
+    let addressing =
+        Addressing::parse(&address.to_string(), &cidr.to_string()).map_err(|error| invalid(error.to_string()))?;
+    IpNet::new(addressing.address(), addressing.network().prefix_len()).map_err(|error| invalid(error.to_string()))
 }
 
 #[cfg(test)]
@@ -249,26 +225,26 @@ mod tests {
             ..interface()
         };
         for (interface, message) in [
-            (AgentInterface { id: 10, ..interface() }, "id 10 is not one of 0 to 9"),
+            (AgentInterface { id: 10, ..interface() }, "id 10 is not from 0 to 9"),
             (
                 AgentInterface { name: "multinic10".into(), ..interface() },
-                "the name is not one of multinic0 to multinic9",
+                "name \"multinic10\" is not multinic0 to multinic9",
             ),
-            (AgentInterface { name: "eth0".into(), ..interface() }, "the name is not one of multinic0 to multinic9"),
             (
                 AgentInterface { mac: "fa:16:3e:f3:b0".into(), ..interface() },
-                "the MAC address is not six hexadecimal octets",
+                "MAC address \"fa:16:3e:f3:b0\" is not six pairs of hexadecimal digits with colons between them",
             ),
-            (AgentInterface { mtu: Some(67), ..interface() }, "MTU 67 is not one of 68 to 9000"),
-            (AgentInterface { mtu: Some(9001), ..interface() }, "MTU 9001 is not one of 68 to 9000"),
-            (AgentInterface { cidr: None, ..interface() }, "an address without a CIDR"),
-            (AgentInterface { address: None, ..interface() }, "a CIDR without an address"),
-            (at("11.11.12.33", "11.11.11.33/24"), "address 11.11.12.33 is outside 11.11.11.0/24"),
+            (AgentInterface { mtu: Some(67), ..interface() }, "MTU 67 is not from 68 to 9000"),
+            (AgentInterface { mtu: Some(u32::MAX), ..interface() }, "MTU 2147483647 is not from 68 to 9000"),
+            (AgentInterface { cidr: None, ..interface() }, "address and CIDR must be given together"),
+            (AgentInterface { address: None, ..interface() }, "address and CIDR must be given together"),
+            (at("11.11.12.33", "11.11.11.33/24"), "address 11.11.12.33 is outside 11.11.11.33/24"),
             (at("fd00::1", "11.11.11.0/24"), "address fd00::1 is outside 11.11.11.0/24"),
-            (at("11.11.11.33", "0.0.0.0/0"), "a CIDR with prefix length 0 is no network of one interface"),
-            (at("127.0.0.2", "127.0.0.0/8"), "127.0.0.2 is a loopback address"),
-            (at("fe80::1", "fe80::/64"), "fe80::1 is a link-local address"),
-            (at("224.0.0.9", "224.0.0.0/8"), "224.0.0.9 is a multicast address"),
+            (at("11.11.11.33", "0.0.0.0/0"), "CIDR \"0.0.0.0/0\" is every address there is"),
+            (
+                at("11.11.11.0", "11.11.11.0/24"),
+                "address 11.11.11.0 is the network or broadcast address of 11.11.11.0/24",
+            ),
             (
                 AgentInterface { mtu: Some(1279), ..at("fd00::1", "fd00::/64") },
                 "IPv6 needs an MTU of at least 1280, not 1279",
@@ -283,7 +259,7 @@ mod tests {
     fn the_edges_of_what_can_be_carried_out_are_accepted() {
         for (address, cidr, mtu) in [
             ("11.11.11.33", "11.11.11.99/24", Some(68)),
-            ("11.11.11.0", "11.11.11.0/24", Some(9000)),
+            ("11.11.11.1", "11.11.11.0/24", Some(9000)),
             ("11.11.11.33", "11.11.11.33/32", None),
             ("1.0.0.1", "0.0.0.0/1", None),
             ("fd00::1", "fd00::/64", Some(1280)),
@@ -313,7 +289,7 @@ mod tests {
         for (second, what) in [
             (AgentInterface { id: 1, ..other() }, "id 1"),
             (AgentInterface { name: "multinic1".into(), ..other() }, "name multinic1"),
-            (AgentInterface { mac: "fa-16-3e-f3-b0-3f".into(), ..other() }, "MAC fa:16:3e:f3:b0:3f"),
+            (AgentInterface { mac: "FA:16:3e:f3:b0:3f".into(), ..other() }, "MAC fa:16:3e:f3:b0:3f"),
             (AgentInterface { address: interface().address, ..other() }, "address 11.11.11.33"),
         ] {
             let results = interfaces(&spec(vec![interface(), second, third.clone()]));

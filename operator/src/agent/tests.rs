@@ -378,7 +378,7 @@ async fn a_name_that_somebody_elses_link_has_is_not_taken_from_it() {
     assert_eq!(
         said(&outcome.summary.interfaces),
         [
-            "1 multinic7 Failed unchanged InvalidSpec: MTU 1 is not one of 68 to 9000",
+            "1 multinic7 Failed unchanged InvalidSpec: MTU 1 is not from 68 to 9000",
             "2 multinic1 Failed unchanged NameInUse: another link with MAC address fa:16:3e:f3:b0:3f is named multinic1",
             "3 multinic3 Configured unchanged UpToDate",
         ]

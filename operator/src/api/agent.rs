@@ -10,6 +10,9 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::multinic::Interface;
+use super::names::Mtu;
+
 /// Environment variables of the agent.
 pub mod env {
     /// What to do: `apply` (also when empty or absent), `cleanup` or `verify`; see [`super::AgentAction`].
@@ -147,6 +150,19 @@ pub struct AgentInterface {
     /// Bytes; the link's own where it is not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u32>,
+}
+
+impl From<&Interface> for AgentInterface {
+    fn from(interface: &Interface) -> Self {
+        Self {
+            id: interface.id.number(),
+            name: interface.name.to_string(),
+            mac: interface.mac.to_string(),
+            address: interface.addressing.map(|addressing| addressing.address()),
+            cidr: interface.addressing.map(|addressing| addressing.network()),
+            mtu: interface.mtu.map(Mtu::bytes),
+        }
+    }
 }
 
 /// What holds for all interfaces of a node.
