@@ -115,8 +115,6 @@ pub struct SchemaArgs {
 pub enum SchemaKind {
     /// Scenario files.
     Scenario,
-    /// The report that `--report json=FILE` writes.
-    Report,
 }
 
 #[cfg(test)]

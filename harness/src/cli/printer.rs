@@ -12,7 +12,7 @@ use owo_colors::OwoColorize;
 use super::commands::Failure;
 
 /// Writes to the process's standard streams.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Printer {
     terminal: bool,
 }

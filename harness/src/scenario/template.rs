@@ -32,9 +32,15 @@ pub fn fill(file: &SourceFile, node: &mut Node, bindings: &Bindings, later: &[St
             let filled = fill_text(text, bindings);
             *node = Node { kind: Node::from_json(filled, &node.span).kind, span: node.span.clone() };
         }
-        Kind::List(items) => items.iter_mut().for_each(|item| fill(file, item, bindings, later, problems)),
+        Kind::List(items) => {
+            for item in items {
+                fill(file, item, bindings, later, problems);
+            }
+        }
         Kind::Map(entries) => {
-            entries.iter_mut().for_each(|entry| fill(file, &mut entry.value, bindings, later, problems));
+            for entry in entries {
+                fill(file, &mut entry.value, bindings, later, problems);
+            }
         }
         Kind::Null | Kind::Bool(_) | Kind::Number(_) => {}
     }

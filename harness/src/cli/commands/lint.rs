@@ -1,14 +1,22 @@
 //! `slipway lint`: the checks of `slipway run`, without the run.
 
-use super::Failure;
+use super::{Failure, report_problems, vocabulary};
 use crate::cli::exit::Exit;
 use crate::cli::printer::Printer;
 use crate::cli::settings::LintSettings;
+use crate::scenario::load::load;
 
-/// Checks scenario files.
+/// Checks scenario files and reports everything that is wrong with them.
 ///
 /// # Errors
-/// [`Failure`] when a path cannot be read at all.
-pub fn lint(_settings: &LintSettings, _printer: &Printer) -> Result<Exit, Failure> {
-    Ok(Exit::Passed)
+/// None: what cannot be read is a problem among the others.
+pub fn lint(settings: &LintSettings, printer: &Printer) -> Result<Exit, Failure> {
+    match load(&settings.paths, &vocabulary()) {
+        Ok(suite) => {
+            let (scenarios, files) = (suite.plans.len(), suite.files);
+            printer.line(format_args!("{scenarios} scenarios in {files} files, nothing wrong"));
+            Ok(Exit::Passed)
+        }
+        Err(problems) => Ok(report_problems(&problems, printer)),
+    }
 }

@@ -6,7 +6,12 @@ pub mod schema;
 pub mod serve;
 
 use super::exit::Exit;
+use super::printer::Printer;
 use super::settings::UsageError;
+use crate::cluster::embedded;
+use crate::scenario::diagnostic::Problem;
+use crate::scenario::load::Vocabulary;
+use crate::target;
 
 /// Why a command could not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -42,4 +47,24 @@ impl Failure {
             Self::Environment { .. } => Exit::Environment,
         }
     }
+}
+
+/// What scenarios may speak of beside the format itself.
+pub fn vocabulary() -> Vocabulary {
+    Vocabulary {
+        controllers: target::controllers(),
+        settings: target::settings_schema(),
+        systems: embedded::node::os::names().map(str::to_owned).collect(),
+    }
+}
+
+/// Shows what is wrong with scenario files, each thing with its excerpt.
+fn report_problems(problems: &[Problem], printer: &Printer) -> Exit {
+    for problem in problems {
+        printer.note(problem.render(printer.colours_errors()).trim_end());
+        printer.note("");
+    }
+    let things = if problems.len() == 1 { "1 problem".to_owned() } else { format!("{} problems", problems.len()) };
+    printer.note(format_args!("{things}, nothing was run"));
+    Exit::BadInput
 }

@@ -1,0 +1,230 @@
+//! From a document to a plan: bindings filled in, checked against the schema, manifests read, expressions compiled.
+
+mod step;
+
+use std::path::Path;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::check::check;
+use super::diagnostic::{Place, Problem, SourceFile};
+use super::expression::{ALL, Bindings, SELF};
+use super::load::Vocabulary;
+use super::model::{self, Scenario};
+use super::plan::Plan;
+use super::template;
+use super::tree::{Kind, Node};
+
+/// How long a scenario may take unless it says otherwise: longer than any sensible chain of retries.
+const TIMEOUT: Duration = Duration::from_mins(10);
+
+/// The namespace of everything that does not say otherwise, as kubectl has it.
+const NAMESPACE: &str = "default";
+
+static SCHEMA: LazyLock<Value> = LazyLock::new(model::schema);
+
+/// Where a document stands.
+pub(super) struct Surroundings<'a> {
+    /// Its file.
+    pub(super) file: &'a SourceFile,
+    /// What titles of the file's scenarios begin with.
+    pub(super) title: &'a str,
+    /// The file's directory.
+    pub(super) directory: &'a Path,
+    /// What it may speak of.
+    pub(super) vocabulary: &'a Vocabulary,
+}
+
+/// The plan a document makes; none where something is wrong with it, which is then among the problems.
+pub(super) fn compile(place: &Surroundings<'_>, mut document: Node, problems: &mut Vec<Problem>) -> Option<Plan> {
+    let before = problems.len();
+    let bindings = bindings(place.file, &mut document, problems);
+    let later = fill(place.file, &mut document, &bindings, problems);
+    problems.extend(check(place.file, &SCHEMA, &document, "the scenario"));
+
+    let header = header(&document);
+    let nodes = node_names(&document);
+    let clock = document.get("time").and_then(Node::text).unwrap_or("virtual");
+    let context = step::Context {
+        place,
+        bindings: &bindings,
+        nodes: &nodes,
+        has_operator: document.get("operator").is_some(),
+        real_time: clock == "real",
+    };
+    let steps: Vec<_> = match document.get("steps").map(|steps| &steps.kind) {
+        Some(Kind::List(items)) => {
+            items.iter().zip(&later).map(|(item, later)| step::compile(&context, item, later, problems)).collect()
+        }
+        _ => Vec::new(),
+    };
+    if document.get("steps").is_some_and(|steps| steps.kind == Kind::List(Vec::new())) {
+        let span = document.place("/steps");
+        problems.push(Problem::at(place.file, span, "a scenario without steps shows nothing").label("no steps"));
+    }
+    operator(place, &document, problems);
+    name(place.file, &document, problems);
+    systems(place, &document, problems);
+
+    match header {
+        // Whatever the schema missed must not go unnoticed.
+        Err(error) if problems.len() == before => {
+            problems.push(Problem::at(place.file, document.span.clone(), error.to_string()));
+            None
+        }
+        Ok(scenario) if problems.len() == before => Some(plan(place, &document, scenario, bindings, steps)),
+        _ => None,
+    }
+}
+
+fn plan(
+    place: &Surroundings<'_>,
+    document: &Node,
+    scenario: Scenario,
+    bindings: Bindings,
+    steps: Vec<Option<super::plan::Step>>,
+) -> Plan {
+    Plan {
+        title: format!("{}/{}", place.title, scenario.metadata.name),
+        name: scenario.metadata.name,
+        description: scenario.metadata.description,
+        file: place.file.clone(),
+        place: Place { file: place.file.clone(), span: document.place("/metadata/name") },
+        time: scenario.time,
+        seed: scenario.seed,
+        timeout: scenario.timeout.map_or(TIMEOUT, |span| span.0),
+        namespace: scenario.namespace.unwrap_or_else(|| NAMESPACE.to_owned()),
+        bindings,
+        nodes: scenario.nodes,
+        operator: scenario.operator,
+        steps: steps.into_iter().flatten().collect(),
+    }
+}
+
+/// Everything but the steps, which are read one by one.
+fn header(document: &Node) -> Result<Scenario, serde_json::Error> {
+    let mut json = document.to_json();
+    if let Some(steps) = json.get_mut("steps") {
+        *steps = Value::Array(Vec::new());
+    }
+    serde_json::from_value(json)
+}
+
+/// The scenario's bindings; each may use those before it.
+fn bindings(file: &SourceFile, document: &mut Node, problems: &mut Vec<Problem>) -> Bindings {
+    let mut bindings = Bindings::new();
+    let Some(Kind::Map(entries)) = child(document, "bindings").map(|node| &mut node.kind) else { return bindings };
+    for entry in entries {
+        if !is_identifier(&entry.key) || [SELF, ALL].contains(&entry.key.as_str()) {
+            let message = format!("`{}` cannot be the name of a binding", entry.key);
+            problems.push(
+                Problem::at(file, entry.key_span.clone(), message)
+                    .label("not a name")
+                    .help("expressions use it as a variable: letters, digits and `_`, and neither `self` nor `all`"),
+            );
+        }
+        template::fill(file, &mut entry.value, &bindings, &[], problems);
+        bindings.insert(entry.key.clone(), entry.value.to_json());
+    }
+    bindings
+}
+
+/// Fills bindings into everything else. Returns, for every step, the names that steps before it bind.
+fn fill(file: &SourceFile, document: &mut Node, bindings: &Bindings, problems: &mut Vec<Problem>) -> Vec<Vec<String>> {
+    let mut later: Vec<String> = Vec::new();
+    let mut known = Vec::new();
+    let Kind::Map(entries) = &mut document.kind else { return known };
+    for entry in entries.iter_mut().filter(|entry| entry.key != "bindings") {
+        match (&mut entry.value.kind, entry.key.as_str()) {
+            (Kind::List(steps), "steps") => {
+                for step in steps {
+                    template::fill(file, step, bindings, &later, problems);
+                    known.push(later.clone());
+                    later.extend(
+                        step.at("/expect/bind").into_iter().flat_map(Node::entries).map(|entry| entry.key.clone()),
+                    );
+                }
+            }
+            _ => template::fill(file, &mut entry.value, bindings, &[], problems),
+        }
+    }
+    known
+}
+
+fn child<'a>(node: &'a mut Node, key: &str) -> Option<&'a mut Node> {
+    match &mut node.kind {
+        Kind::Map(entries) => entries.iter_mut().find(|entry| entry.key == key).map(|entry| &mut entry.value),
+        _ => None,
+    }
+}
+
+/// Every node there is at some time.
+fn node_names(document: &Node) -> Vec<String> {
+    let list = |key: &str| match document.get(key).map(|node| &node.kind) {
+        Some(Kind::List(items)) => items.as_slice(),
+        _ => &[],
+    };
+    let first = list("nodes").iter().filter_map(|node| node.get("name"));
+    let added = list("steps").iter().filter_map(|step| step.at("/addNode/name"));
+    first.chain(added).filter_map(Node::text).map(str::to_owned).collect()
+}
+
+/// Controllers and settings that the operator does not have.
+fn operator(place: &Surroundings<'_>, document: &Node, problems: &mut Vec<Problem>) {
+    let Some(operator) = document.get("operator") else { return };
+    if let Some(Kind::List(controllers)) = operator.get("controllers").map(|node| &node.kind) {
+        let known = &place.vocabulary.controllers;
+        for node in controllers {
+            if let Some(name) = node.text().filter(|name| !known.iter().any(|known| known == name)) {
+                problems.push(
+                    Problem::at(place.file, node.span.clone(), format!("unknown controller `{name}`"))
+                        .label("unknown controller")
+                        .nearest(name, known.iter().map(String::as_str)),
+                );
+            }
+        }
+    }
+    if let Some(settings) = operator.get("settings") {
+        problems.extend(check(place.file, &place.vocabulary.settings, settings, "the operator's settings"));
+    }
+}
+
+fn name(file: &SourceFile, document: &Node, problems: &mut Vec<Problem>) {
+    let Some(node) = document.at("/metadata/name") else { return };
+    let Some(name) = node.text() else { return };
+    let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if name.is_empty() || !name.chars().all(good) || name.starts_with('-') || name.ends_with('-') {
+        problems.push(
+            Problem::at(file, node.span.clone(), format!("`{name}` cannot be a scenario's name"))
+                .label("not a name")
+                .help("lower-case letters, digits and hyphens, like `a-node-is-configured`"),
+        );
+    }
+}
+
+/// Operating systems that nodes cannot have.
+fn systems(place: &Surroundings<'_>, document: &Node, problems: &mut Vec<Problem>) {
+    let known = &place.vocabulary.systems;
+    let list = |key: &str| match document.get(key).map(|node| &node.kind) {
+        Some(Kind::List(items)) => items.as_slice(),
+        _ => &[],
+    };
+    let first = list("nodes").iter().filter_map(|node| node.get("os"));
+    let added = list("steps").iter().filter_map(|step| step.at("/addNode/os"));
+    for node in first.chain(added) {
+        if let Some(name) = node.text().filter(|name| !known.iter().any(|known| known == name)) {
+            problems.push(
+                Problem::at(place.file, node.span.clone(), format!("unknown operating system `{name}`"))
+                    .label("unknown operating system")
+                    .nearest(name, known.iter().map(String::as_str)),
+            );
+        }
+    }
+}
+
+fn is_identifier(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}

@@ -1,0 +1,220 @@
+//! A scenario ready to run: checked, its manifests read, its expressions compiled, every step with its place.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::diagnostic::{Place, SourceFile};
+use super::expression::{Bindings, Expression};
+use super::forms::Count;
+use super::model::{
+    EventPattern, ExpectError, ExpectFile, ExpectLink, OperatorAction, OperatorSpec, PatchType, Propagation, Regarding,
+    Script, Time,
+};
+use super::node::NodeSpec;
+
+/// A scenario ready to run.
+#[derive(Debug)]
+pub struct Plan {
+    /// File and name: what filters match and reports are ordered by.
+    pub title: String,
+    /// The name alone.
+    pub name: String,
+    /// Why it is there.
+    pub description: Option<String>,
+    /// The file it stands in.
+    pub file: SourceFile,
+    /// Where it begins.
+    pub place: Place,
+    /// The clock.
+    pub time: Time,
+    /// The seed, where the scenario insists on one.
+    pub seed: Option<u64>,
+    /// How long all of it may take on its clock.
+    pub timeout: Duration,
+    /// The namespace of everything that does not say otherwise.
+    pub namespace: String,
+    /// Values by name.
+    pub bindings: Bindings,
+    /// The nodes.
+    pub nodes: Vec<NodeSpec>,
+    /// The operator.
+    pub operator: Option<OperatorSpec>,
+    /// The steps.
+    pub steps: Vec<Step>,
+}
+
+/// A step ready to run.
+#[derive(Debug)]
+pub struct Step {
+    /// What reports call it.
+    pub title: String,
+    /// Where it stands.
+    pub place: Place,
+    /// What happens.
+    pub action: Action,
+}
+
+/// What happens in a step.
+#[derive(Debug)]
+pub enum Action {
+    /// Server-side apply.
+    Apply {
+        /// The objects.
+        manifests: Vec<Value>,
+        /// The field manager.
+        field_manager: String,
+        /// Take fields over.
+        force: bool,
+        /// How the server must refuse.
+        expect_error: Option<ExpectError>,
+    },
+    /// Create.
+    Create {
+        /// The objects.
+        manifests: Vec<Value>,
+        /// How the server must refuse.
+        expect_error: Option<ExpectError>,
+    },
+    /// Patch one object.
+    Patch {
+        /// The object.
+        target: Target,
+        /// The kind of patch.
+        strategy: PatchType,
+        /// The subresource.
+        subresource: Option<String>,
+        /// The patch.
+        patch: Value,
+        /// How the server must refuse.
+        expect_error: Option<ExpectError>,
+    },
+    /// Delete objects.
+    Delete {
+        /// The objects.
+        target: Target,
+        /// What becomes of dependents.
+        propagation: Option<Propagation>,
+        /// Seconds until the object is killed.
+        grace_period_seconds: Option<u32>,
+        /// How the server must refuse.
+        expect_error: Option<ExpectError>,
+    },
+    /// Wait until objects are so.
+    Expect {
+        /// The objects.
+        target: Target,
+        /// How they must be.
+        condition: Condition,
+        /// How many.
+        count: Count,
+        /// How long it may take.
+        within: Duration,
+        /// New bindings.
+        bind: Vec<(String, Expression)>,
+    },
+    /// No object may be so.
+    Never {
+        /// The objects.
+        target: Target,
+        /// How they must not be.
+        condition: Condition,
+        /// How many are too many.
+        count: Count,
+        /// How long to look; to the end where it is not said.
+        duration: Option<Duration>,
+    },
+    /// Objects must stay so.
+    Consistently {
+        /// The objects.
+        target: Target,
+        /// How they must be.
+        condition: Condition,
+        /// How many; all, and at least one, where it is not said.
+        count: Option<Count>,
+        /// How long.
+        duration: Duration,
+    },
+    /// Wait until objects are gone.
+    ExpectGone {
+        /// The objects.
+        target: Target,
+        /// How long it may take.
+        within: Duration,
+    },
+    /// Wait until a file is so.
+    ExpectFile {
+        /// The file.
+        file: ExpectFile,
+        /// How long it may take.
+        within: Duration,
+    },
+    /// Wait until a link is so.
+    ExpectLink {
+        /// The link.
+        link: ExpectLink,
+        /// How long it may take.
+        within: Duration,
+    },
+    /// Wait until Events were recorded.
+    ExpectEvents {
+        /// What they are about.
+        regarding: Regarding,
+        /// The Events.
+        events: Vec<EventPattern>,
+        /// How long it may take.
+        within: Duration,
+    },
+    /// Crash, stop or start the operator.
+    Operator(OperatorAction),
+    /// Let time pass.
+    Advance(Duration),
+    /// Run a command.
+    Script {
+        /// The command.
+        script: Script,
+        /// How long it may take.
+        timeout: Duration,
+    },
+    /// Add a node.
+    AddNode(Box<NodeSpec>),
+    /// Remove a node.
+    RemoveNode(String),
+}
+
+/// Which objects are meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The resource, in any way kubectl takes it.
+    pub resource: String,
+    /// The name.
+    pub name: Option<String>,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// The namespace, where it is not the scenario's.
+    pub namespace: Option<String>,
+}
+
+/// How objects are to be.
+#[derive(Debug, Default)]
+pub struct Condition {
+    /// A partial object.
+    pub object: Option<Value>,
+    /// Expressions that must all hold.
+    pub that: Vec<Expression>,
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.resource)?;
+        if let Some(name) = &self.name {
+            write!(f, "/{name}")?;
+        }
+        if !self.labels.is_empty() {
+            let labels: Vec<_> = self.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            write!(f, " with {}", labels.join(","))?;
+        }
+        Ok(())
+    }
+}
