@@ -1,14 +1,75 @@
 //! The operator under test: what scenarios may say of it, what a cluster needs before it runs, and how it is put on a
-//! cluster. The only file that imports `slipway_operator`.
+//! cluster. Only here is `slipway_operator` imported.
 
-use serde_json::{Value, json};
+mod agent;
+mod built_in;
 
-/// The controllers a scenario may choose.
-pub fn controllers() -> Vec<String> {
-    vec!["multinic".to_owned()]
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+use thiserror::Error;
+
+pub use self::built_in::{BuiltIn, controllers, settings_schema};
+use crate::cluster::Cluster;
+use crate::scenario::plan::Plan;
+
+/// Makes what a scenario runs on.
+pub trait Stage: Send + Sync {
+    /// Makes a cluster on the ambient runtime, with everything in it that the scenario takes for granted. The operator
+    /// is not running yet.
+    fn raise<'a>(&'a self, plan: &'a Plan, terms: Terms) -> BoxFuture<'a, Result<Raised, RaiseError>>;
 }
 
-/// The JSON schema of the settings a scenario may give.
-pub fn settings_schema() -> Value {
-    json!({"type": "object"})
+/// What a run decides about a scenario's cluster.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// Where uids, names and jitter come from.
+    pub seed: u64,
+    /// The time at which the scenario's clock begins.
+    pub epoch: Timestamp,
+}
+
+/// What a scenario runs on.
+pub struct Raised {
+    /// The cluster.
+    pub cluster: Arc<dyn Cluster>,
+    /// The operator, where the scenario has one.
+    pub operator: Option<Box<dyn Operator>>,
+}
+
+/// An operator on a cluster.
+pub trait Operator: Send {
+    /// Starts it; nothing happens when it runs already.
+    fn start(&mut self);
+
+    /// Stops it as a signal does, and waits until it has stopped.
+    fn stop(&mut self) -> BoxFuture<'_, ()>;
+
+    /// Ends it where it is, as a crash does.
+    fn crash(&mut self);
+
+    /// Resolves when it ends although nobody told it to, with the reason.
+    fn ended(&mut self) -> BoxFuture<'_, String>;
+}
+
+/// Why a cluster could not be made.
+#[derive(Debug, Error)]
+#[error("cannot {what}")]
+pub struct RaiseError {
+    /// What was tried.
+    pub what: String,
+    /// Why it did not work.
+    #[source]
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl RaiseError {
+    /// For `map_err`.
+    pub fn because<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
+        what: impl Into<String>,
+    ) -> impl FnOnce(E) -> Self {
+        let what = what.into();
+        move |source| Self { what, source: source.into() }
+    }
 }

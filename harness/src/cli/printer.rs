@@ -33,6 +33,11 @@ impl Printer {
         anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never
     }
 
+    /// Whether colours will be seen on standard output.
+    pub fn colours(&self) -> bool {
+        anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never
+    }
+
     /// One line of what was asked for.
     pub fn line(&self, text: impl Display) {
         drop(writeln!(anstream::stdout().lock(), "{text}"));

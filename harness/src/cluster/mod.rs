@@ -3,6 +3,7 @@
 pub mod embedded;
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
@@ -27,6 +28,13 @@ pub trait Cluster: Send + Sync {
 
     /// Switches a simulated node off and removes its Node object, as a cloud provider does; its machine is lost.
     fn remove_node<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), NodeError>>;
+
+    /// A kubeconfig with an administrator's rights, for programs outside this process; the cluster listens on a loopback
+    /// address from then on.
+    ///
+    /// # Errors
+    /// Those of the network and the file system.
+    fn kubeconfig(&self) -> BoxFuture<'_, io::Result<PathBuf>>;
 
     /// What a container has written to its log so far, newest lines last.
     fn pod_log(&self, namespace: &str, pod: &str) -> Option<String>;

@@ -131,7 +131,7 @@ impl Problem {
         let theme = if colours { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
         let handler = GraphicalReportHandler::new_themed(theme).with_width(REPORT_WIDTH).with_links(false);
         let mut out = String::new();
-        match handler.render_report(&mut out, self) {
+        match handler.render_report(&mut out, &Excerpt(self)) {
             Ok(()) => out,
             // The handler fails only when the formatter does; the message alone still says what is wrong.
             Err(fmt::Error) => format!("{self}\n"),
@@ -166,22 +166,34 @@ impl fmt::Display for Problem {
 
 impl std::error::Error for Problem {}
 
-impl Diagnostic for Problem {
+/// A problem whose place is shown by an excerpt, and so not said in the message.
+#[derive(Debug)]
+struct Excerpt<'a>(&'a Problem);
+
+impl fmt::Display for Excerpt<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)
+    }
+}
+
+impl std::error::Error for Excerpt<'_> {}
+
+impl Diagnostic for Excerpt<'_> {
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        self.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
+        self.0.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        self.place.as_ref().map(|place| &*place.file.source as &dyn SourceCode)
+        self.0.place.as_ref().map(|place| &*place.file.source as &dyn SourceCode)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let place = self.place.as_ref()?;
+        let place = self.0.place.as_ref()?;
         // A long block is named by its first line: the excerpt is to show the place, not the file.
         let text = place.file.text().get(place.span.clone()).unwrap_or_default();
         let first_line = text.find('\n').unwrap_or(text.len());
         let span = place.span.start..place.span.start + first_line;
-        let label = LabeledSpan::new_primary_with_span(Some(self.label.clone()), span);
+        let label = LabeledSpan::new_primary_with_span(Some(self.0.label.clone()), span);
         Some(Box::new(std::iter::once(label)))
     }
 }

@@ -44,8 +44,11 @@ const COMMON_FUNCTIONS: [&str; 20] = [
 pub type Bindings = BTreeMap<String, Value>;
 
 /// A compiled expression.
+#[derive(Clone, Debug)]
+pub struct Expression(Arc<Compiled>);
+
 #[derive(Debug)]
-pub struct Expression {
+struct Compiled {
     source: String,
     program: Program,
 }
@@ -96,17 +99,17 @@ impl Expression {
                 help: super::diagnostic::nearest(unknown, COMMON_FUNCTIONS),
             });
         }
-        Ok(Self { source: source.to_owned(), program })
+        Ok(Self(Arc::new(Compiled { source: source.to_owned(), program })))
     }
 
     /// The expression as it was written.
     pub fn source(&self) -> &str {
-        &self.source
+        &self.0.source
     }
 
     /// What the expression says.
     pub fn verdict(&self, scope: &Scope) -> Verdict {
-        match self.program.execute(&scope.context) {
+        match self.0.program.execute(&scope.context) {
             Ok(cel::Value::Bool(true)) => Verdict::Holds,
             Ok(cel::Value::Bool(false)) => Verdict::Fails,
             Ok(other) => Verdict::Undecided(format!("it is a {}, not a truth value", other.type_of())),
@@ -119,13 +122,13 @@ impl Expression {
     /// # Errors
     /// Why there is none.
     pub fn value(&self, scope: &Scope) -> Result<Value, String> {
-        let value = self.program.execute(&scope.context).map_err(|error| describe(&error))?;
+        let value = self.0.program.execute(&scope.context).map_err(|error| describe(&error))?;
         to_json(&value).ok_or_else(|| format!("a {} cannot be kept", value.type_of()))
     }
 
     /// What the fields that the expression names have for values, to show why it does not hold.
     pub fn explain(&self, scope: &Scope) -> Vec<(String, String)> {
-        let names = Names::of(self.program.expression());
+        let names = Names::of(self.0.program.expression());
         names
             .paths
             .into_iter()

@@ -73,6 +73,10 @@ pub fn load(paths: &[PathBuf], vocabulary: &Vocabulary) -> Result<Suite, Vec<Pro
         plans.sort_by(|a, b| a.title.cmp(&b.title));
         Ok(Suite { plans, files: files.len() })
     } else {
+        // In the order in which a person goes through the files, whichever check found them.
+        problems.sort_by_cached_key(|problem| {
+            problem.place.as_ref().map(|place| (place.file.name().to_owned(), place.span.start))
+        });
         Err(problems)
     }
 }

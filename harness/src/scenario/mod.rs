@@ -9,6 +9,7 @@ mod compile;
 pub mod diagnostic;
 pub mod duration;
 pub mod expression;
+pub mod finding;
 pub mod forms;
 pub mod load;
 mod manifest;

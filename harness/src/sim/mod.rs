@@ -1,1 +1,4 @@
-//! The only source of time and chance of a run.
+//! Where a run takes time and chance from: [`clock`] and [`seed`].
+
+pub mod clock;
+pub mod seed;

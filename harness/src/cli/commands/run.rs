@@ -1,14 +1,109 @@
-//! `slipway run`: load, check, run, report.
+//! `slipway run`: load, check, run, report. Nothing is run if anything is wrong with the files.
 
-use super::Failure;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Failure, report_problems, vocabulary};
+use crate::cli::args::TimeArg;
 use crate::cli::exit::Exit;
 use crate::cli::printer::Printer;
-use crate::cli::settings::RunSettings;
+use crate::cli::settings::{ReportFile, RunSettings};
+use crate::runner::report::terminal::Terminal;
+use crate::runner::report::{Summary, json, junit};
+use crate::runner::{self, Options};
+use crate::scenario::load::load;
+use crate::scenario::model::Time;
+use crate::sim::seed::RunSeed;
+use crate::target::{BuiltIn, Stage};
 
 /// Runs scenarios.
 ///
 /// # Errors
-/// [`Failure`] when nothing could be run.
-pub fn run(_settings: &RunSettings, _printer: &Printer) -> Result<Exit, Failure> {
-    Ok(Exit::Passed)
+/// [`Failure`] when no scenario is meant, or a report cannot be written.
+pub fn run(settings: &RunSettings, printer: &Printer) -> Result<Exit, Failure> {
+    let mut suite = match load(&settings.paths, &vocabulary()) {
+        Ok(suite) => suite,
+        Err(problems) => return Ok(report_problems(&problems, printer)),
+    };
+    let all = suite.plans.len();
+    suite.plans.retain(|plan| {
+        settings.filters.is_empty() || settings.filters.iter().any(|filter| filter.accepts(&plan.title))
+    });
+    if suite.plans.is_empty() {
+        return Err(Failure::Input { what: format!("the filter accepts none of {all} scenarios"), source: None });
+    }
+    if settings.list {
+        for plan in &suite.plans {
+            printer.line(&plan.title);
+        }
+        return Ok(Exit::Passed);
+    }
+
+    let options = Options {
+        jobs: settings.jobs,
+        fail_fast: settings.fail_fast,
+        seed: settings.seed.map_or_else(RunSeed::random, RunSeed),
+        time: settings.time.map(|time| match time {
+            TimeArg::Virtual => Time::Virtual,
+            TimeArg::Real => Time::Real,
+        }),
+        wall_clock_limit: settings.wall_clock_limit,
+        interrupt: interrupt_on_signal(),
+    };
+    let stage: Arc<dyn Stage> = Arc::new(BuiltIn);
+    let mut terminal = Terminal::new(printer, settings.verbose, suite.plans.len());
+    let summary = runner::run(suite.plans, &stage, &options, &mut terminal);
+    terminal.summarise(&summary);
+    for report in &settings.reports {
+        write(report, &summary)?;
+    }
+    Ok(if summary.is_good() { Exit::Passed } else { Exit::ScenarioFailed })
+}
+
+/// A token that SIGINT or SIGTERM cancels. A second signal ends the process at once, as if nobody listened.
+fn interrupt_on_signal() -> CancellationToken {
+    let interrupt = CancellationToken::new();
+    let cancel = interrupt.clone();
+    std::thread::spawn(move || {
+        // Without signals the run cannot be stopped cleanly, but it can be done.
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else { return };
+        runtime.block_on(async {
+            if signal().await.is_ok() {
+                cancel.cancel();
+                if signal().await.is_ok() {
+                    std::process::exit(i32::from(Exit::ScenarioFailed.code()));
+                }
+            }
+        });
+    });
+    interrupt
+}
+
+async fn signal() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}
+
+fn write(report: &ReportFile, summary: &Summary) -> Result<(), Failure> {
+    let (path, text) = match report {
+        ReportFile::Junit(path) => (path, junit::render(summary).map_err(|error| failed(path, error))?),
+        ReportFile::Json(path) => (path, json::render(summary).map_err(|error| failed(path, error))?),
+    };
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory).map_err(|error| failed(path, error))?;
+    }
+    fs::write(path, text).map_err(|error| failed(path, error))
+}
+
+fn failed(path: &Path, error: impl std::error::Error + Send + Sync + 'static) -> Failure {
+    Failure::Environment { what: format!("cannot write the report {}", path.display()), source: error.into() }
 }

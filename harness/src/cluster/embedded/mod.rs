@@ -7,10 +7,13 @@ mod client;
 pub mod node;
 
 use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt, TryFutureExt};
+use jiff::Timestamp;
 use slipway_apiserver::clock::Clock;
 use slipway_apiserver::service::{ApiServer, Config, User};
 use thiserror::Error;
@@ -113,6 +116,20 @@ impl Cluster {
         Ok(())
     }
 
+    /// Starts a cluster whose clock begins at a given time.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn launch(
+        epoch: Timestamp,
+        seed: u64,
+        nodes: Vec<NodeSpec>,
+        programs: Programs,
+    ) -> Result<Self, StartError> {
+        let config = EmbeddedConfig::new(Clock::starting_at(epoch), seed);
+        Self::start(EmbeddedConfig { nodes, programs, ..config }).await
+    }
+
     /// The API server, to put a listener before it.
     pub fn server(&self) -> ApiServer {
         self.server.clone()
@@ -148,6 +165,10 @@ impl super::Cluster for Cluster {
     fn remove_node<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), NodeError>> {
         let failed = |source: StartError| NodeError { action: "remove", node: name.to_owned(), source: source.into() };
         self.leave(name).map_err(failed).boxed()
+    }
+
+    fn kubeconfig(&self) -> BoxFuture<'_, io::Result<PathBuf>> {
+        std::future::ready(Err(io::ErrorKind::Unsupported.into())).boxed()
     }
 
     fn pod_log(&self, _namespace: &str, _pod: &str) -> Option<String> {

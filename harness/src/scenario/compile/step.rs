@@ -319,6 +319,10 @@ impl Compiler<'_> {
     }
 
     fn expression(&mut self, source: &str, pointer: &str) -> Option<Expression> {
+        if source.contains("${") {
+            // An unknown binding, which has been reported; the expression around it is not at fault.
+            return None;
+        }
         let names = self.context.bindings.keys().chain(self.later).map(String::as_str);
         match Expression::compile(source, names) {
             Ok(expression) => Some(expression),

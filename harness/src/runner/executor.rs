@@ -1,0 +1,204 @@
+//! Runs one scenario on its own cluster, step by step. It owns nothing of the run: it says what happened, and how it
+//! ended.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::capture::{self, Log};
+use super::chronicle::Chronicle;
+use super::scene::Scene;
+use super::trouble::Trouble;
+use super::{chain, span};
+use crate::event::{Failure, Outcome, Section, StepRecord};
+use crate::scenario::model::Time;
+use crate::scenario::plan::{Plan, Step};
+use crate::sim::clock::{ScenarioClock, epoch};
+use crate::target::{Stage, Terms};
+
+/// As many of the operator's log lines as a report shows.
+const LOG_LINES: usize = 25;
+
+/// How long a scenario looks on after its last step, so that what the last step caused is seen by `never`.
+const AFTERMATH: Duration = Duration::from_millis(1);
+
+/// What the executor tells while it runs.
+#[derive(Debug)]
+pub(super) enum Progress {
+    /// A step began.
+    StepStarted {
+        /// Which.
+        step: usize,
+        /// When.
+        at: Duration,
+    },
+    /// A step ended.
+    StepFinished(StepRecord),
+}
+
+/// What is decided about a scenario from outside.
+pub(super) struct Assignment {
+    /// The scenario.
+    pub(super) plan: Arc<Plan>,
+    /// Its seed.
+    pub(super) seed: u64,
+    /// Its clock.
+    pub(super) time: Time,
+    /// Where its cluster comes from.
+    pub(super) stage: Arc<dyn Stage>,
+    /// Cut it short.
+    pub(super) cancel: CancellationToken,
+}
+
+/// How a scenario ended.
+#[derive(Debug)]
+pub(super) struct Ending {
+    /// How.
+    pub(super) outcome: Outcome,
+    /// How long it took on its clock.
+    pub(super) took: Duration,
+}
+
+/// Runs a scenario on this thread. A panic in it is a failure with the panic's message.
+pub(super) fn execute(assignment: &Assignment, tell: impl Fn(Progress) + Send + Sync) -> Ending {
+    capture::listen_to_panics();
+    let run = std::panic::AssertUnwindSafe(|| {
+        let is_virtual = assignment.time == Time::Virtual;
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_all().start_paused(is_virtual);
+        match builder.build() {
+            Ok(runtime) => {
+                let ending = runtime.block_on(perform(assignment, &tell));
+                // Whatever still waits for something is not worth waiting for.
+                runtime.shutdown_background();
+                ending
+            }
+            Err(error) => failed(Failure::new(format!("cannot make a runtime: {error}")), Duration::ZERO),
+        }
+    });
+    std::panic::catch_unwind(run).unwrap_or_else(|_| {
+        let mut failure = Failure::new("the scenario panicked: this is a bug");
+        failure.sections.extend(Section::new("panics", capture::panics()));
+        failed(failure, Duration::ZERO)
+    })
+}
+
+fn failed(failure: Failure, took: Duration) -> Ending {
+    Ending { outcome: Outcome::Failed(Box::new(failure)), took }
+}
+
+async fn perform(assignment: &Assignment, tell: &(impl Fn(Progress) + Send + Sync)) -> Ending {
+    let plan = &*assignment.plan;
+    let clock = ScenarioClock::start();
+    let log = Log::default();
+    let _guard = log.collect(clock);
+
+    let terms = Terms { seed: assignment.seed, epoch: epoch(assignment.time == Time::Virtual) };
+    let raised = tokio::select! {
+        raised = assignment.stage.raise(plan, terms) => raised,
+        () = assignment.cancel.cancelled() => {
+            return Ending { outcome: Outcome::Interrupted, took: clock.elapsed() };
+        }
+    };
+    let raised = match raised {
+        Ok(raised) => raised,
+        Err(error) => {
+            let mut failure = Failure::new(chain(&error));
+            failure.place = Some(plan.place.clone());
+            failure.sections.extend(Section::new("the log", log.tail(LOG_LINES)));
+            return failed(failure, clock.elapsed());
+        }
+    };
+    let chronicle = Chronicle::begin(&raised.cluster.client(), clock);
+    let mut scene = Scene::new(plan, raised);
+    scene.begin();
+
+    let outcome = tokio::select! {
+        biased;
+        () = assignment.cancel.cancelled() => Outcome::Interrupted,
+        ended = tokio::time::timeout(plan.timeout, steps(plan, &mut scene, clock, tell)) => match ended {
+            Ok(Ok(())) => Outcome::Passed,
+            Ok(Err((step, trouble))) => failure(Some(&plan.steps[step]), trouble, &chronicle, &log).await,
+            Err(_) => {
+                let trouble = Trouble::new(format!("the scenario took longer than {}", span(plan.timeout)));
+                let step = scene.current.map(|step| &plan.steps[step]);
+                failure(step, trouble, &chronicle, &log).await
+            }
+        },
+    };
+    let took = clock.elapsed();
+    scene.end().await;
+    Ending { outcome, took }
+}
+
+/// Runs the steps in order, while every `never` that has no end looks on.
+async fn steps(
+    plan: &Plan,
+    scene: &mut Scene<'_>,
+    clock: ScenarioClock,
+    tell: &(impl Fn(Progress) + Send + Sync),
+) -> Result<(), (usize, Trouble)> {
+    let (violated, mut violations) = mpsc::unbounded_channel();
+    for (number, step) in plan.steps.iter().enumerate() {
+        let at = clock.elapsed();
+        scene.current = Some(number);
+        tell(Progress::StepStarted { step: number, at });
+        let result = tokio::select! {
+            biased;
+            Some((guard, trouble)) = violations.recv() => Err((guard, during(trouble, step))),
+            result = scene.perform(number, step, &violated) => result.map_err(|trouble| (number, trouble)),
+        };
+        let took = clock.elapsed().saturating_sub(at);
+        let (passed, output) = match &result {
+            Ok(output) => (true, output.clone()),
+            Err((guilty, _)) => (*guilty != number, None),
+        };
+        tell(Progress::StepFinished(StepRecord { step: number, title: step.title.clone(), at, took, passed, output }));
+        result?;
+    }
+    // The guards see what the last step has caused before the scenario is declared good.
+    tokio::select! {
+        biased;
+        Some(violation) = violations.recv() => return Err(violation),
+        lingered = scene.linger(AFTERMATH) => {
+            lingered.map_err(|trouble| (plan.steps.len().saturating_sub(1), trouble))?;
+        }
+    }
+    match violations.try_recv() {
+        Ok(violation) => Err(violation),
+        Err(_) => Ok(()),
+    }
+}
+
+fn during(mut trouble: Trouble, step: &Step) -> Trouble {
+    trouble.message = format!("{} (during the step `{}` at {})", trouble.message, step.title, step.place);
+    trouble
+}
+
+/// A step's trouble with everything around it that may explain it.
+fn failure<'a>(
+    step: Option<&'a Step>,
+    trouble: Trouble,
+    chronicle: &'a Chronicle,
+    log: &'a Log,
+) -> BoxFuture<'a, Outcome> {
+    async move {
+        let mut failure = Failure::new(trouble.message);
+        failure.step = step.map(|step| step.title.clone());
+        failure.place = step.map(|step| step.place.clone());
+        failure.sections = trouble.sections;
+        // What has happened already but has not been looked at yet belongs to the report.
+        for _ in 0..64 {
+            tokio::task::yield_now().await;
+        }
+        failure.sections.extend(chronicle.sections());
+        failure.sections.extend(Section::new("the operator's log", log.tail(LOG_LINES)));
+        failure.sections.extend(Section::new("panics", capture::panics()));
+        Outcome::Failed(Box::new(failure))
+    }
+    .boxed()
+}

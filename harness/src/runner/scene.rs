@@ -1,0 +1,402 @@
+//! What a scenario's steps act on: its cluster, its operator, what has been bound so far.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use kube::Client;
+use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, PropagationPolicy};
+use serde_json::Value;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::assertion::{self, Subject};
+use super::resources::{Found, Resources};
+use super::trouble::Trouble;
+use super::{chain, events, nodes, script};
+use crate::cluster::{Cluster, Node};
+use crate::scenario::expression::{Bindings, Expression, Scope};
+use crate::scenario::model::{ExpectError, OperatorAction, PatchType, Propagation};
+use crate::scenario::plan::{Action, Condition, Plan, Step, Target};
+use crate::scenario::template::fill_value;
+use crate::target::{Operator, Raised};
+
+/// A step by its number and what is wrong with it.
+pub(super) type Violation = (usize, Trouble);
+
+/// What steps act on.
+pub(super) struct Scene<'a> {
+    /// The step that is under way.
+    pub(super) current: Option<usize>,
+    plan: &'a Plan,
+    cluster: Arc<dyn Cluster>,
+    operator: Option<Box<dyn Operator>>,
+    client: Client,
+    resources: Resources,
+    bindings: Bindings,
+}
+
+impl<'a> Scene<'a> {
+    /// The scene as a stage has raised it.
+    pub(super) fn new(plan: &'a Plan, raised: Raised) -> Self {
+        let client = raised.cluster.client();
+        Self {
+            current: None,
+            plan,
+            cluster: raised.cluster,
+            operator: raised.operator,
+            resources: Resources::new(client.clone()),
+            client,
+            bindings: plan.bindings.clone(),
+        }
+    }
+
+    /// Starts the operator, unless the scenario wants to do so itself.
+    pub(super) fn begin(&mut self) {
+        let stopped = self.plan.operator.as_ref().is_some_and(|spec| spec.stopped);
+        if let Some(operator) = self.operator.as_mut().filter(|_| !stopped) {
+            operator.start();
+        }
+    }
+
+    /// Ends the operator where it is.
+    pub(super) async fn end(&mut self) {
+        if let Some(operator) = &mut self.operator {
+            operator.crash();
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Performs a step while the operator runs; a `never` without end goes on in the background and reports what it
+    /// sees to `violated`.
+    pub(super) async fn perform(
+        &mut self,
+        number: usize,
+        step: &Step,
+        violated: &UnboundedSender<Violation>,
+    ) -> Result<Option<String>, Trouble> {
+        match &step.action {
+            Action::Operator(action) => {
+                self.operate(*action).await;
+                Ok(None)
+            }
+            Action::Expect { target, condition, count, within, bind } => {
+                let found = {
+                    let Self { operator, resources, client, bindings, plan, .. } = &mut *self;
+                    let view = View { resources, client, bindings, plan };
+                    let looking = async {
+                        let (target, condition) = (view.target(target), view.condition(condition));
+                        let subject = view.subject(&target, &condition).await?;
+                        assertion::expect(&subject, *count, *within).await
+                    };
+                    with_operator(operator, looking).await?
+                };
+                self.bind(bind, found.as_ref()).map(|()| None)
+            }
+            Action::Never { target, condition, count, duration: None } => {
+                self.guard(number, target, condition, *count, violated.clone()).await.map(|()| None)
+            }
+            action => {
+                let Self { operator, resources, client, bindings, plan, cluster, .. } = &mut *self;
+                let view = View { resources, client, bindings, plan };
+                with_operator(operator, view.perform(action, cluster)).await
+            }
+        }
+    }
+
+    /// Lets a moment pass while the operator runs.
+    pub(super) async fn linger(&mut self, moment: Duration) -> Result<(), Trouble> {
+        with_operator(&mut self.operator, tokio::time::sleep(moment).map(Ok)).await
+    }
+
+    async fn operate(&mut self, action: OperatorAction) {
+        let Some(operator) = &mut self.operator else { return };
+        match action {
+            OperatorAction::Start => operator.start(),
+            OperatorAction::Stop => operator.stop().await,
+            OperatorAction::Restart => {
+                operator.crash();
+                // The tasks are dropped before the new operator begins, as a new process begins after the old has died.
+                tokio::task::yield_now().await;
+                operator.start();
+            }
+        }
+    }
+
+    fn bind(&mut self, bind: &[(String, Expression)], found: Option<&Value>) -> Result<(), Trouble> {
+        for (name, expression) in bind {
+            let value = expression
+                .value(&Scope::new(found, &[], &self.bindings))
+                .map_err(|why| Trouble::new(format!("`{name}` cannot be bound to `{}`: {why}", expression.source())))?;
+            self.bindings.insert(name.clone(), value);
+        }
+        Ok(())
+    }
+
+    /// Looks on in the background until the scenario ends.
+    async fn guard(
+        &self,
+        number: usize,
+        target: &Target,
+        condition: &Condition,
+        count: crate::scenario::forms::Count,
+        violated: UnboundedSender<Violation>,
+    ) -> Result<(), Trouble> {
+        let view = self.view();
+        let (target, condition) = (view.target(target), view.condition(condition));
+        let api = view.found(&target).await?;
+        let bindings = self.bindings.clone();
+        tokio::spawn(async move {
+            let subject = Subject { api, target: &target, condition: &condition, bindings: &bindings };
+            if let Err(trouble) = assertion::never(&subject, count, None).await {
+                // Nobody listens any more when the scenario has ended.
+                drop(violated.send((number, trouble)));
+            }
+        });
+        Ok(())
+    }
+
+    fn view(&self) -> View<'_> {
+        View { resources: &self.resources, client: &self.client, bindings: &self.bindings, plan: self.plan }
+    }
+}
+
+/// Does something; an operator that ends meanwhile is trouble of its own.
+async fn with_operator<T>(
+    operator: &mut Option<Box<dyn Operator>>,
+    work: impl Future<Output = Result<T, Trouble>>,
+) -> Result<T, Trouble> {
+    let ended = match operator {
+        Some(operator) => operator.ended(),
+        None => std::future::pending().boxed(),
+    };
+    tokio::select! {
+        biased;
+        why = ended => Err(Trouble::new(why)),
+        done = work => done,
+    }
+}
+
+/// The scene as most steps see it: nothing of it changes.
+struct View<'a> {
+    resources: &'a Resources,
+    client: &'a Client,
+    bindings: &'a Bindings,
+    plan: &'a Plan,
+}
+
+impl View<'_> {
+    async fn perform(&self, action: &Action, cluster: &Arc<dyn Cluster>) -> Result<Option<String>, Trouble> {
+        match action {
+            Action::Apply { manifests, field_manager, force, expect_error } => {
+                for manifest in manifests {
+                    let answer = self.apply(manifest, field_manager, *force).await;
+                    judge(answer, expect_error.as_ref())?;
+                }
+            }
+            Action::Create { manifests, expect_error } => {
+                for manifest in manifests {
+                    judge(self.create(manifest).await, expect_error.as_ref())?;
+                }
+            }
+            Action::Patch { target, strategy, subresource, patch, expect_error } => {
+                let answer = self.patch(target, *strategy, subresource.as_deref(), patch).await;
+                judge(answer, expect_error.as_ref())?;
+            }
+            Action::Delete { target, propagation, grace_period_seconds, expect_error } => {
+                judge(self.delete(target, *propagation, *grace_period_seconds).await, expect_error.as_ref())?;
+            }
+            Action::Never { target, condition, count, duration } => {
+                let (target, condition) = (self.target(target), self.condition(condition));
+                assertion::never(&self.subject(&target, &condition).await?, *count, *duration).await?;
+            }
+            Action::Consistently { target, condition, count, duration } => {
+                let (target, condition) = (self.target(target), self.condition(condition));
+                assertion::consistently(&self.subject(&target, &condition).await?, *count, *duration).await?;
+            }
+            Action::ExpectGone { target, within } => {
+                let target = self.target(target);
+                assertion::expect_gone(self.found(&target).await?, &target, *within).await?;
+            }
+            Action::ExpectFile { file, within } => {
+                nodes::expect_file(self.node(cluster, &file.node)?, file, *within).await?;
+            }
+            Action::ExpectLink { link, within } => {
+                nodes::expect_link(self.node(cluster, &link.node)?, link, *within).await?;
+            }
+            Action::ExpectEvents { regarding, events, within } => {
+                let namespace = regarding.namespace.as_deref().unwrap_or(&self.plan.namespace);
+                events::expect(self.client, namespace, regarding, events, *within).await?;
+            }
+            Action::Advance(duration) => tokio::time::sleep(*duration).await,
+            Action::Script { script, timeout } => {
+                return script::run(script, *timeout, cluster.as_ref(), &self.plan.namespace).await.map(Some);
+            }
+            Action::AddNode(spec) => {
+                cluster.add_node((**spec).clone()).await.map_err(|error| Trouble::new(chain(&error)))?;
+            }
+            Action::RemoveNode(name) => {
+                cluster.remove_node(name).await.map_err(|error| Trouble::new(chain(&error)))?;
+            }
+            // The scene's own: they change it.
+            Action::Expect { .. } | Action::Operator(_) => {}
+        }
+        Ok(None)
+    }
+
+    fn node(&self, cluster: &Arc<dyn Cluster>, name: &str) -> Result<Arc<dyn Node>, Trouble> {
+        let name = self.text(name);
+        cluster.node(&name).ok_or_else(|| Trouble::new(format!("the cluster has no simulated node {name}")))
+    }
+
+    /// A text with the names that steps have bound filled in.
+    fn text(&self, text: &str) -> String {
+        match fill_value(&Value::String(text.to_owned()), self.bindings) {
+            Value::String(text) => text,
+            other => other.to_string(),
+        }
+    }
+
+    fn target(&self, target: &Target) -> Target {
+        Target {
+            resource: target.resource.clone(),
+            name: target.name.as_deref().map(|name| self.text(name)),
+            labels: target.labels.iter().map(|(key, value)| (key.clone(), self.text(value))).collect(),
+            namespace: target.namespace.as_deref().map(|namespace| self.text(namespace)),
+        }
+    }
+
+    fn condition(&self, condition: &Condition) -> Condition {
+        Condition { object: condition.object_filled(self.bindings), that: condition.that.clone() }
+    }
+
+    async fn subject<'s>(&'s self, target: &'s Target, condition: &'s Condition) -> Result<Subject<'s>, Trouble> {
+        Ok(Subject { api: self.found(target).await?, target, condition, bindings: self.bindings })
+    }
+
+    async fn found(&self, target: &Target) -> Result<kube::Api<DynamicObject>, Trouble> {
+        let found = self.resources.named(&target.resource).await.map_err(|error| Trouble::new(chain(&error)))?;
+        Ok(found.api(self.client, target.namespace.as_deref().unwrap_or(&self.plan.namespace)))
+    }
+
+    async fn of(&self, manifest: &Value) -> Result<(Found, kube::Api<DynamicObject>), Trouble> {
+        let text = |pointer: &str| manifest.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let found = self
+            .resources
+            .of_kind(text("/apiVersion"), text("/kind"))
+            .await
+            .map_err(|error| Trouble::new(chain(&error)))?;
+        let namespace = manifest.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or(&self.plan.namespace);
+        let api = found.api(self.client, namespace);
+        Ok((found, api))
+    }
+
+    async fn apply(&self, manifest: &Value, field_manager: &str, force: bool) -> Result<Answer, Trouble> {
+        let manifest = fill_value(manifest, self.bindings);
+        let (_, api) = self.of(&manifest).await?;
+        let name = manifest.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+        let params = PatchParams { force, ..PatchParams::apply(field_manager) };
+        Ok(Answer::of("apply", &manifest, api.patch(name, &params, &Patch::Apply(&manifest)).await))
+    }
+
+    async fn create(&self, manifest: &Value) -> Result<Answer, Trouble> {
+        let manifest = fill_value(manifest, self.bindings);
+        let (_, api) = self.of(&manifest).await?;
+        let object: DynamicObject = serde_json::from_value(manifest.clone())
+            .map_err(|error| Trouble::new(format!("the manifest is no Kubernetes object: {error}")))?;
+        Ok(Answer::of("create", &manifest, api.create(&PostParams::default(), &object).await))
+    }
+
+    async fn patch(
+        &self,
+        target: &Target,
+        strategy: PatchType,
+        subresource: Option<&str>,
+        patch: &Value,
+    ) -> Result<Answer, Trouble> {
+        let target = self.target(target);
+        let api = self.found(&target).await?;
+        let value = fill_value(patch, self.bindings);
+        let patch = match strategy {
+            PatchType::Merge => Patch::Merge(value),
+            PatchType::Strategic => Patch::Strategic(value),
+            PatchType::Json => Patch::Json(
+                serde_json::from_value(value)
+                    .map_err(|error| Trouble::new(format!("this is no list of JSON patch operations: {error}")))?,
+            ),
+        };
+        let (params, name) = (PatchParams::default(), target.name.clone().unwrap_or_default());
+        let answer = match subresource {
+            Some(subresource) => api.patch_subresource(subresource, &name, &params, &patch).await,
+            None => api.patch(&name, &params, &patch).await,
+        };
+        Ok(Answer { what: format!("patch {target}"), error: answer.err() })
+    }
+
+    async fn delete(
+        &self,
+        target: &Target,
+        propagation: Option<Propagation>,
+        grace_period_seconds: Option<u32>,
+    ) -> Result<Answer, Trouble> {
+        let target = self.target(target);
+        let api = self.found(&target).await?;
+        let params = DeleteParams {
+            propagation_policy: propagation.map(|propagation| match propagation {
+                Propagation::Background => PropagationPolicy::Background,
+                Propagation::Foreground => PropagationPolicy::Foreground,
+                Propagation::Orphan => PropagationPolicy::Orphan,
+            }),
+            grace_period_seconds,
+            ..DeleteParams::default()
+        };
+        let error = match &target.name {
+            Some(name) => api.delete(name, &params).await.err(),
+            None => {
+                let labels: Vec<_> = target.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+                api.delete_collection(&params, &ListParams::default().labels(&labels.join(","))).await.err()
+            }
+        };
+        Ok(Answer { what: format!("delete {target}"), error })
+    }
+}
+
+/// What the API server said.
+struct Answer {
+    what: String,
+    error: Option<kube::Error>,
+}
+
+impl Answer {
+    fn of(verb: &str, manifest: &Value, answer: Result<DynamicObject, kube::Error>) -> Self {
+        let text = |pointer: &str| manifest.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        Self { what: format!("{verb} {} {}", text("/kind"), text("/metadata/name")), error: answer.err() }
+    }
+}
+
+/// Holds the server's answer against what was expected of it.
+fn judge(answer: Result<Answer, Trouble>, expected: Option<&ExpectError>) -> Result<(), Trouble> {
+    let Answer { what, error } = answer?;
+    match (error, expected) {
+        (None, None) => Ok(()),
+        (None, Some(_)) => Err(Trouble::new(format!("{what}: the API server accepted what it was expected to refuse"))),
+        (Some(error), None) => Err(Trouble::new(format!("{what}: {}", chain(&error)))),
+        (Some(kube::Error::Api(status)), Some(expected)) => {
+            let mut wrong = Vec::new();
+            if expected.code.is_some_and(|code| code != status.code) {
+                wrong.push(format!("the code was {}", status.code));
+            }
+            if expected.reason.as_ref().is_some_and(|reason| *reason != status.reason) {
+                wrong.push(format!("the reason was {}", status.reason));
+            }
+            for part in expected.message.as_ref().map(|message| message.missing(&status.message)).unwrap_or_default() {
+                wrong.push(format!("the message did not contain {part:?}"));
+            }
+            if wrong.is_empty() {
+                return Ok(());
+            }
+            let message = format!("{what}: the API server refused, but not as expected: {}", wrong.join(", "));
+            Err(Trouble::new(message).with("the message", status.message.lines().map(str::to_owned).collect()))
+        }
+        (Some(error), Some(_)) => Err(Trouble::new(format!("{what}: {}", chain(&error)))),
+    }
+}

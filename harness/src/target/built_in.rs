@@ -1,0 +1,201 @@
+//! The operator of this workspace, in this process: its definitions and rights are installed as its manifests would
+//! install them, its images run the agent's own code, and it talks to the cluster with its service account's rights.
+
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
+use kube::api::{Patch, PatchParams};
+use kube::core::ObjectMeta;
+use kube::{Api, Client};
+use serde_json::{Map, Value};
+use slipway_operator::kit::clock::Clock as OperatorClock;
+use slipway_operator::runtime::{self, Controller, Settings};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::{Operator, RaiseError, Raised, Stage, Terms, agent};
+use crate::cluster::Cluster;
+use crate::cluster::embedded;
+use crate::scenario::model::{Identity, OperatorSpec};
+use crate::scenario::plan::Plan;
+
+/// Settings that scenarios give in a field of their own.
+const CONTROLLERS: &str = "controllers";
+
+/// Where the operator is installed, and the service accounts of it and of its agent.
+const NAMESPACE: &str = "multinic-system";
+const SERVICE_ACCOUNT: &str = "slipway-operator";
+const AGENT_SERVICE_ACCOUNT: &str = "multinic-agent";
+
+/// The field manager of whatever is installed before a scenario begins.
+const INSTALLER: &str = "slipway-installer";
+
+/// The controllers a scenario may choose.
+pub fn controllers() -> Vec<String> {
+    Controller::ALL.iter().filter_map(|controller| name(*controller)).collect()
+}
+
+/// The JSON schema of the settings a scenario may give.
+pub fn settings_schema() -> Value {
+    let mut schema = schemars::schema_for!(Settings).to_value();
+    if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+        properties.remove(CONTROLLERS);
+    }
+    schema
+}
+
+fn name(controller: Controller) -> Option<String> {
+    match serde_json::to_value(controller) {
+        Ok(Value::String(name)) => Some(name),
+        _ => None,
+    }
+}
+
+/// The embedded cluster with the built-in operator.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BuiltIn;
+
+impl Stage for BuiltIn {
+    fn raise<'a>(&'a self, plan: &'a Plan, terms: Terms) -> BoxFuture<'a, Result<Raised, RaiseError>> {
+        raise(plan, terms).boxed()
+    }
+}
+
+async fn raise(plan: &Plan, terms: Terms) -> Result<Raised, RaiseError> {
+    let cluster = embedded::Cluster::launch(terms.epoch, terms.seed, plan.nodes.clone(), agent::programs())
+        .await
+        .map_err(RaiseError::because("start the cluster"))?;
+    let client = cluster.client();
+    namespace(&client, &plan.namespace).await?;
+    let operator = match &plan.operator {
+        Some(spec) => {
+            let settings = settings(spec)?;
+            install(&client, &settings).await?;
+            let client = match spec.identity {
+                Identity::Admin => cluster.client(),
+                Identity::ServiceAccount => service_account_client(&cluster),
+            };
+            Some(Box::new(InProcess::new(client, settings, terms.epoch)) as Box<dyn Operator>)
+        }
+        None => None,
+    };
+    Ok(Raised { cluster: Arc::new(cluster), operator })
+}
+
+/// The operator's settings, with those that the scenario gives in place of the defaults.
+fn settings(spec: &OperatorSpec) -> Result<Settings, RaiseError> {
+    let mut fields: Map<String, Value> = spec.settings.clone().into_iter().collect();
+    fields.insert(CONTROLLERS.to_owned(), spec.controllers.clone().into());
+    serde_json::from_value(Value::Object(fields)).map_err(RaiseError::because("read the operator's settings"))
+}
+
+/// The rights of the operator's service account, as the API server knows its tokens.
+fn service_account_client(cluster: &dyn Cluster) -> Client {
+    let groups = [
+        "system:serviceaccounts".to_owned(),
+        format!("system:serviceaccounts:{NAMESPACE}"),
+        "system:authenticated".to_owned(),
+    ];
+    cluster.client_as(&format!("system:serviceaccount:{NAMESPACE}:{SERVICE_ACCOUNT}"), &groups)
+}
+
+/// What the operator's manifests install.
+async fn install(client: &Client, settings: &Settings) -> Result<(), RaiseError> {
+    namespace(client, NAMESPACE).await?;
+    for controller in &settings.controllers {
+        for crd in controller.crds() {
+            let name = crd.metadata.name.clone().unwrap_or_default();
+            apply(&Api::all(client.clone()), &name, &crd).await?;
+        }
+    }
+    for name in [SERVICE_ACCOUNT, AGENT_SERVICE_ACCOUNT] {
+        let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
+        let account = ServiceAccount { metadata, ..ServiceAccount::default() };
+        apply(&Api::namespaced(client.clone(), NAMESPACE), name, &account).await?;
+    }
+    Ok(())
+}
+
+async fn namespace(client: &Client, name: &str) -> Result<(), RaiseError> {
+    let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
+    apply(&Api::all(client.clone()), name, &Namespace { metadata, ..Namespace::default() }).await
+}
+
+async fn apply<K>(api: &Api<K>, name: &str, object: &K) -> Result<(), RaiseError>
+where
+    K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::Serialize + serde::de::DeserializeOwned,
+{
+    let mut value = serde_json::to_value(object).map_err(RaiseError::because(format!("write {name}")))?;
+    value["apiVersion"] = K::api_version(&()).into();
+    value["kind"] = K::kind(&()).into();
+    api.patch(name, &PatchParams::apply(INSTALLER).force(), &Patch::Apply(&value))
+        .await
+        .map(drop)
+        .map_err(RaiseError::because(format!("install {} {name}", K::kind(&()))))
+}
+
+/// The operator as a task of the scenario's runtime.
+struct InProcess {
+    client: Client,
+    settings: Settings,
+    /// The operator sees the same time as the cluster, whenever it is started.
+    clock: OperatorClock,
+    running: Option<Running>,
+}
+
+struct Running {
+    task: JoinHandle<Result<(), runtime::RunError>>,
+    stop: CancellationToken,
+}
+
+impl InProcess {
+    fn new(client: Client, settings: Settings, epoch: Timestamp) -> Self {
+        Self { client, settings, clock: OperatorClock::starting_at(epoch), running: None }
+    }
+}
+
+impl Operator for InProcess {
+    fn start(&mut self) {
+        if self.running.is_some() {
+            return;
+        }
+        let stop = CancellationToken::new();
+        let run = runtime::run(self.client.clone(), self.settings.clone(), self.clock, stop.clone().cancelled_owned());
+        self.running = Some(Running { task: tokio::spawn(run), stop });
+    }
+
+    fn stop(&mut self) -> BoxFuture<'_, ()> {
+        async {
+            if let Some(Running { task, stop }) = self.running.take() {
+                stop.cancel();
+                // How it ended is of no interest any more: it was told to.
+                drop(task.await);
+            }
+        }
+        .boxed()
+    }
+
+    fn crash(&mut self) {
+        if let Some(Running { task, .. }) = self.running.take() {
+            task.abort();
+        }
+    }
+
+    fn ended(&mut self) -> BoxFuture<'_, String> {
+        async {
+            let Some(running) = &mut self.running else { return std::future::pending().await };
+            let how = match (&mut running.task).await {
+                Ok(Ok(())) => "the operator ended by itself".to_owned(),
+                Ok(Err(error)) => format!("the operator ended: {error}"),
+                Err(error) if error.is_panic() => "the operator panicked".to_owned(),
+                Err(error) => format!("the operator ended: {error}"),
+            };
+            self.running = None;
+            how
+        }
+        .boxed()
+    }
+}
