@@ -129,7 +129,7 @@ pub fn dedup_owners(object: &mut Value) -> Option<String> {
 pub fn prepare_create(object: &mut Value, resource: &Resource) {
     let metadata = metadata(object);
     metadata.remove("generation");
-    if resource.rules.has_generation() {
+    if has_generation(resource) {
         metadata.insert("generation".to_owned(), 1.into());
     }
     if resource.definition.is_some()
@@ -141,6 +141,10 @@ pub fn prepare_create(object: &mut Value, resource: &Resource) {
     resource.rules.prepare_create(object);
 }
 
+fn has_generation(resource: &Resource) -> bool {
+    resource.definition.is_some() || resource.rules.has_generation()
+}
+
 /// Keeps what an update may not change, and counts the generation.
 pub fn prepare_update(new: &mut Value, old: &Value, resource: &Resource) {
     keep(new, old, &["generation"]);
@@ -149,7 +153,7 @@ pub fn prepare_update(new: &mut Value, old: &Value, resource: &Resource) {
     }
     resource.rules.prepare_update(new, old);
     keep_identity(new, old);
-    if resource.rules.has_generation() && content(new, resource) != content(old, resource) {
+    if has_generation(resource) && content(new, resource) != content(old, resource) {
         let next = old["metadata"]["generation"].as_i64().unwrap_or_default() + 1;
         metadata(new).insert("generation".to_owned(), next.into());
     }

@@ -93,7 +93,7 @@ pub trait Rules: Send + Sync + std::fmt::Debug {
     /// As [`Rules::prepare_update`], for the `status` subresource; all but status and managed fields is already kept.
     fn prepare_status_update(&self, _new: &mut Value, _old: &Value) {}
 
-    /// Whether `metadata.generation` is kept for this kind (it is for most kinds with a spec).
+    /// Whether `metadata.generation` is kept for this kind (it is for most kinds with a spec, and for all custom ones).
     fn has_generation(&self) -> bool {
         true
     }
@@ -156,7 +156,11 @@ pub enum NameRule {
 #[derive(Debug)]
 pub struct NoRules;
 
-impl Rules for NoRules {}
+impl Rules for NoRules {
+    fn has_generation(&self) -> bool {
+        false
+    }
+}
 
 /// Resources are shared between requests.
 pub type SharedResource = Arc<Resource>;

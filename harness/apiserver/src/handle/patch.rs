@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::StatusCode;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::create::{fill_in, reply};
 use super::reply::in_version;
@@ -49,16 +49,14 @@ fn kind(call: &Call) -> Result<Kind, ApiError> {
         "application/merge-patch+json" => Ok(Kind::Patch(PatchKind::Merge)),
         "application/strategic-merge-patch+json" if !custom => Ok(Kind::Patch(PatchKind::Strategic)),
         "application/apply-patch+yaml" => Ok(Kind::Apply),
+        _ if custom => Err(decode::unsupported(
+            "the body of the request was in an unknown format - accepted media types include: \
+             application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
+        )),
+        // The paths of built-in kinds are refused before their handler is asked.
         _ => {
-            let mut types = vec!["application/json-patch+json", "application/merge-patch+json"];
-            if !custom {
-                types.push("application/strategic-merge-patch+json");
-            }
-            types.push("application/apply-patch+yaml");
-            Err(decode::unsupported(&format!(
-                "the body of the request was in an unknown format - accepted media types include: {}",
-                types.join(", ")
-            )))
+            let error = decode::unsupported("415: Unsupported Media Type");
+            Err(ApiError { details: json!({}), ..error })
         }
     }
 }

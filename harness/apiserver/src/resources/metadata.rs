@@ -188,23 +188,22 @@ pub fn selector(selector: &Value, path: &str, errors: &mut Vec<FieldError>) {
 fn owners(metadata: &Value, path: &str, errors: &mut Vec<FieldError>) {
     let references = items(metadata, "ownerReferences");
     let mut controller: Option<String> = None;
-    for (i, owner) in references.iter().enumerate() {
-        let path_of = |field: &str| format!("{path}[{i}].{field}");
+    for owner in references {
+        // As released: the paths do not tell which reference it is.
+        let empty = |field: &str, detail: &str| FieldError::invalid(format!("{path}.{field}"), "", detail);
         let (api_version, kind, name) = (text(owner, "apiVersion"), text(owner, "kind"), text(owner, "name"));
-        if api_version.is_empty() {
-            errors.push(FieldError::required(path_of("apiVersion"), "must not be empty"));
-        } else if !is_api_version(api_version) {
-            let detail = "must be <group>/<version> or <version>";
-            errors.push(FieldError::invalid(path_of("apiVersion"), api_version, detail));
+        if !is_api_version(api_version) {
+            let detail = "version must not be empty";
+            errors.push(FieldError::invalid(format!("{path}.apiVersion"), api_version, detail));
         }
         for (field, value) in [("kind", kind), ("name", name), ("uid", text(owner, "uid"))] {
             if value.is_empty() {
-                errors.push(FieldError::required(path_of(field), "must not be empty"));
+                errors.push(empty(field, "must not be empty"));
             }
         }
         if (api_version, kind) == ("v1", "Event") {
             let detail = "/v1, Kind=Event is disallowed from being an owner";
-            errors.push(FieldError::invalid(format!("{path}[{i}]"), owner.clone(), detail));
+            errors.push(FieldError::invalid(path, owner.clone(), detail));
         }
         if flag(owner, "controller") {
             let this = format!("{kind}/{name}");
@@ -301,7 +300,7 @@ mod tests {
             ),
             (
                 json!({"name": "a", "namespace": "n", "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "p"}]}),
-                Some("metadata.ownerReferences[0].uid: Required value: must not be empty"),
+                Some("metadata.ownerReferences.uid: Invalid value: \"\": must not be empty"),
             ),
             (
                 json!({"name": "a", "namespace": "n", "annotations": {"k": "v".repeat(256 * 1024)}}),
