@@ -137,6 +137,11 @@ pub trait Rules: Send + Sync + std::fmt::Debug {
     fn row(&self, object: &Value, now: jiff::Timestamp) -> Vec<Value> {
         crate::table::name_and_age_row(object, now)
     }
+
+    /// What kubectl is to know of the row besides its cells: a pod that is done is `Completed`.
+    fn row_conditions(&self, _object: &Value) -> Vec<Value> {
+        Vec::new()
+    }
 }
 
 /// Which names a kind accepts.

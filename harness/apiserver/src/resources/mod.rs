@@ -8,7 +8,7 @@
 pub mod metadata;
 pub mod names;
 mod pod;
-mod print;
+pub(crate) mod print;
 pub mod quantity;
 pub mod registry;
 pub mod shape;

@@ -95,6 +95,10 @@ impl Rules for Pod {
     fn row(&self, pod: &Value, now: jiff::Timestamp) -> Vec<Value> {
         print::row(pod, now)
     }
+
+    fn row_conditions(&self, pod: &Value) -> Vec<Value> {
+        print::row_conditions(pod)
+    }
 }
 
 /// Whether an object is on its way out.

@@ -1,7 +1,7 @@
 //! Pods as kubectl prints them.
 
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::terminating;
 use crate::resources::print::{NONE, age, age_column, column, name, name_column, or_none, since, timestamp, wide};
@@ -38,6 +38,16 @@ pub(super) fn columns() -> Vec<Column> {
         wide("Nominated Node", "string", NOMINATED),
         wide("Readiness Gates", "string", GATES),
     ]
+}
+
+/// A pod whose containers are done is marked, so that kubectl can leave it out.
+pub(super) fn row_conditions(pod: &Value) -> Vec<Value> {
+    let (reason, message) = match text(&pod["status"], "phase") {
+        "Succeeded" => ("Succeeded", "The pod has completed successfully."),
+        "Failed" => ("Failed", "The pod failed."),
+        _ => return Vec::new(),
+    };
+    vec![json!({"type": "Completed", "status": "True", "reason": reason, "message": message})]
 }
 
 /// What the containers of a pod add up to.
