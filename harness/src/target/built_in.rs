@@ -2,14 +2,19 @@
 //! install them, its images run the agent's own code, and it talks to the cluster with its service account's rights.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, RoleRef, Subject};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Patch, PatchParams};
 use kube::core::ObjectMeta;
-use kube::{Api, Client};
+use kube::runtime::wait::await_condition;
+use kube::runtime::wait::conditions::is_crd_established;
+use kube::{Api, Client, Resource};
 use serde_json::{Map, Value};
 use slipway_operator::kit::clock::Clock as OperatorClock;
 use slipway_operator::runtime::{self, Controller, Settings};
@@ -32,6 +37,9 @@ const AGENT_SERVICE_ACCOUNT: &str = "multinic-agent";
 
 /// The field manager of whatever is installed before a scenario begins.
 const INSTALLER: &str = "slipway-installer";
+
+/// How long a definition may take until it is served; a real API server needs about a second.
+const ESTABLISHED_WITHIN: Duration = Duration::from_secs(30);
 
 /// The controllers a scenario may choose.
 pub fn controllers() -> Vec<String> {
@@ -108,7 +116,13 @@ async fn install(client: &Client, settings: &Settings) -> Result<(), RaiseError>
     for controller in &settings.controllers {
         for crd in controller.crds() {
             let name = crd.metadata.name.clone().unwrap_or_default();
-            apply(&Api::all(client.clone()), &name, &crd).await?;
+            let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
+            apply(&definitions, &name, &crd).await?;
+            let established = await_condition(definitions, &name, is_crd_established());
+            tokio::time::timeout(ESTABLISHED_WITHIN, established)
+                .await
+                .map_err(RaiseError::because(format!("wait for {name} to be served")))?
+                .map_err(RaiseError::because(format!("watch {name}")))?;
         }
     }
     for name in [SERVICE_ACCOUNT, AGENT_SERVICE_ACCOUNT] {
@@ -116,7 +130,30 @@ async fn install(client: &Client, settings: &Settings) -> Result<(), RaiseError>
         let account = ServiceAccount { metadata, ..ServiceAccount::default() };
         apply(&Api::namespaced(client.clone(), NAMESPACE), name, &account).await?;
     }
-    Ok(())
+    grant(client, settings).await
+}
+
+/// Binds the operator's service account to what its controllers may do.
+async fn grant(client: &Client, settings: &Settings) -> Result<(), RaiseError> {
+    let metadata = ObjectMeta { name: Some(SERVICE_ACCOUNT.to_owned()), ..ObjectMeta::default() };
+    let rules = settings.controllers.iter().flat_map(|controller| controller.rules()).collect();
+    let role = ClusterRole { metadata: metadata.clone(), rules: Some(rules), ..ClusterRole::default() };
+    apply(&Api::all(client.clone()), SERVICE_ACCOUNT, &role).await?;
+    let binding = ClusterRoleBinding {
+        metadata,
+        role_ref: RoleRef {
+            api_group: Some(ClusterRole::group(&()).into_owned()),
+            kind: ClusterRole::kind(&()).into_owned(),
+            name: SERVICE_ACCOUNT.to_owned(),
+        },
+        subjects: Some(vec![Subject {
+            kind: ServiceAccount::kind(&()).into_owned(),
+            name: SERVICE_ACCOUNT.to_owned(),
+            namespace: Some(NAMESPACE.to_owned()),
+            ..Subject::default()
+        }]),
+    };
+    apply(&Api::all(client.clone()), SERVICE_ACCOUNT, &binding).await
 }
 
 async fn namespace(client: &Client, name: &str) -> Result<(), RaiseError> {

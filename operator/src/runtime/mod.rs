@@ -2,6 +2,8 @@
 //!
 //! Nothing here is global: several operators can run in one process, each with its own client, settings and clock.
 
+mod rights;
+
 use std::collections::BTreeSet;
 use std::future::Future;
 

@@ -1,0 +1,33 @@
+//! What a controller may do on a cluster, and no more: the rules of the role that its service account is bound to.
+
+use k8s_openapi::api::rbac::v1::PolicyRule;
+
+use super::Controller;
+
+impl Controller {
+    /// The rights it needs, cluster-wide unless it is told to look at one namespace only.
+    pub fn rules(self) -> Vec<PolicyRule> {
+        match self {
+            Self::Multinic => vec![
+                // Finalizers are set by a patch of the object itself.
+                rule("multinic.io", &["multinicnodeconfigs"], &["get", "list", "watch", "patch"]),
+                rule("multinic.io", &["multinicnodeconfigs/status"], &["patch"]),
+                // Jobs block the deletion of their owner.
+                rule("multinic.io", &["multinicnodeconfigs/finalizers"], &["update"]),
+                rule("batch", &["jobs"], &["get", "list", "watch", "create", "delete"]),
+                rule("", &["pods", "nodes"], &["get", "list", "watch"]),
+                rule("events.k8s.io", &["events"], &["create", "patch"]),
+            ],
+        }
+    }
+}
+
+fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> PolicyRule {
+    let texts = |texts: &[&str]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
+    PolicyRule {
+        api_groups: Some(vec![group.to_owned()]),
+        resources: Some(texts(resources)),
+        verbs: texts(verbs),
+        ..PolicyRule::default()
+    }
+}
