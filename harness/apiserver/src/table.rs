@@ -126,11 +126,11 @@ pub fn table<'a>(
 
 /// How long ago, as kubectl words it (`5m30s`, `3d2h`).
 pub fn human_duration(seconds: i64) -> String {
-    let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
     /// The larger unit, and the smaller one if there is any of it.
     fn two(large: i64, unit: char, small: i64, smaller: char) -> String {
         if small == 0 { format!("{large}{unit}") } else { format!("{large}{unit}{small}{smaller}") }
     }
+    let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
     match seconds {
         // Clocks may be off by a second.
         ..=-2 => "<invalid>".to_owned(),

@@ -334,7 +334,7 @@ mod tests {
     #[test]
     fn a_parent_that_is_owned_itself_is_marked_by_a_dot() {
         let (data, x) = (Step::field("data"), Step::field("x"));
-        let set = FieldSet::of(&[&[data.clone()], &[data, x]]);
+        let set = FieldSet::of(&[std::slice::from_ref(&data), &[data.clone(), x]]);
         assert_eq!(set.encode(), json!({"f:data": {".": {}, "f:x": {}}}));
     }
 

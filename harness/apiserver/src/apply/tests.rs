@@ -383,8 +383,12 @@ fn spec() -> impl Strategy<Value = Value> {
     let words = || prop::collection::btree_map(word(), word(), 0..3).prop_map(|m| json!(m));
     let item = (0..4, prop::option::of("[kl]"), prop::option::of(word())).prop_map(|(id, kind, v)| {
         let mut item = json!({"id": id});
-        kind.into_iter().for_each(|kind| item["kind"] = json!(kind));
-        v.into_iter().for_each(|v| item["v"] = json!(v));
+        if let Some(kind) = kind {
+            item["kind"] = json!(kind);
+        }
+        if let Some(v) = v {
+            item["v"] = json!(v);
+        }
         item
     });
     // An empty list that is merged has no owner; as in Kubernetes it goes with its parent.

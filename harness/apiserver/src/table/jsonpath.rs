@@ -1,4 +1,4 @@
-//! Kubernetes' relaxed JSONPath, as printer columns are written in it.
+//! Kubernetes' relaxed `JSONPath`, as printer columns are written in it.
 //!
 //! `.spec.x`, `.metadata.labels.app\.kubernetes\.io/name`, `['a']`, `[0]`, `[-1:]`, `[*]`, `..name`, `['a','b']` and
 //! filters like `[?(@.type=="Ready")]`. A path is parsed once and evaluated without a schema; what is missing is no
@@ -272,19 +272,12 @@ fn named(name: String) -> Step {
 
 /// What stands between `[` and the `]` that belongs to it.
 fn brackets(text: &str) -> Result<&str, PathError> {
-    let (mut depth, mut quote) = (0_usize, None);
-    let mut chars = text.char_indices();
-    while let Some((at, c)) = chars.next() {
-        match (c, quote) {
-            ('\\', _) => {
-                chars.next();
-            }
-            (c, Some(open)) if c == open => quote = None,
-            (_, Some(_)) => {}
-            ('\'' | '"', None) => quote = Some(c),
-            ('[', None) => depth += 1,
-            (']', None) => {
-                depth -= 1;
+    let mut depth = 0_usize;
+    for at in outside_quotes(text) {
+        match text.as_bytes().get(at) {
+            Some(b'[') => depth += 1,
+            Some(b']') => {
+                depth = depth.saturating_sub(1);
                 if depth == 0 {
                     return Ok(&text[1..at]);
                 }
@@ -371,11 +364,12 @@ fn outside_quotes(text: &str) -> impl Iterator<Item = usize> {
     let (mut quote, mut escaped) = (None, false);
     let each = text.char_indices().filter_map(move |(at, c)| {
         let was_escaped = std::mem::take(&mut escaped);
+        if was_escaped {
+            return None;
+        }
         match (c, quote) {
-            _ if was_escaped => {}
             ('\\', _) => escaped = true,
-            (c, Some(open)) if c == open => quote = None,
-            (_, Some(_)) => {}
+            (c, Some(open)) => quote = (c != open).then_some(open),
             ('\'' | '"', None) => quote = Some(c),
             _ => return Some(at),
         }
