@@ -6,6 +6,8 @@
 #![expect(unreachable_pub, reason = "`KubeSchema` puts a copy of each struct into a function")]
 
 mod rules;
+#[cfg(test)]
+mod tests;
 mod validate;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
