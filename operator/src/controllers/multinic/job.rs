@@ -17,6 +17,7 @@ use crate::api::agent::{
     AgentAction, AgentInterface, AgentSettings, AgentSpec, OsKind, SYSCTL_HOST_PATH, SYSCTL_MOUNT_PATH, env,
 };
 use crate::api::multinic::{Interface, MultiNicNodeConfig};
+use crate::api::names::Mtu;
 
 use super::observe::NodeFacts;
 use super::{Settings, labels};
@@ -183,7 +184,7 @@ fn agent_interface(interface: &Interface) -> AgentInterface {
         mac: interface.mac.to_string(),
         address: interface.addressing.map(|addressing| addressing.address()),
         cidr: interface.addressing.map(|addressing| addressing.network()),
-        mtu: interface.mtu.map(|mtu| mtu.bytes()),
+        mtu: interface.mtu.map(Mtu::bytes),
     }
 }
 

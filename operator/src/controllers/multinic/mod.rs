@@ -52,13 +52,13 @@ pub use wiring::run;
 const CONTROLLER: &str = "multinic";
 
 /// A reconcile is a dozen API calls; one that hangs must not hold its node's place forever.
-const RECONCILE_TIMEOUT: Duration = Duration::from_secs(60);
+const RECONCILE_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A look at every object even if no watch says so.
-const RESYNC: Duration = Duration::from_secs(60 * 60);
+const RESYNC: Duration = Duration::from_hours(1);
 
 /// Waits between reconciles that fail.
-const ERROR_BACKOFF: Backoff = Backoff { min: Duration::from_millis(500), max: Duration::from_secs(5 * 60) };
+const ERROR_BACKOFF: Backoff = Backoff { min: Duration::from_millis(500), max: Duration::from_mins(5) };
 
 /// What every reconcile works with.
 struct Ctx {

@@ -222,8 +222,8 @@ impl From<&Pod> for AgentPod {
     fn from(pod: &Pod) -> Self {
         let status = pod.status.clone().unwrap_or_default();
         let containers = status.container_statuses.unwrap_or_default();
-        let states = || containers.iter().flat_map(|container| [&container.state, &container.last_state]).flatten();
-        let termination = states()
+        let phases = || containers.iter().flat_map(|container| [&container.state, &container.last_state]).flatten();
+        let termination = phases()
             .filter_map(|state| state.terminated.as_ref())
             .map(|terminated| Termination {
                 exit_code: terminated.exit_code,

@@ -290,8 +290,8 @@ impl<'a> View<'a> {
     /// What keeps a Job's agent from running. A kubelet that cannot pull an image says so in two ways by turns; the
     /// status keeps the first, which tells more, and does not follow.
     fn trouble(&self, job: &AgentJob) -> Option<Why> {
-        let own = self.observed.pods.iter().filter(|pod| pod.job_uid == job.uid);
-        let (reason, message) = own.filter_map(|pod| pod.waiting.clone()).next()?;
+        let mut own = self.observed.pods.iter().filter(|pod| pod.job_uid == job.uid);
+        let (reason, message) = own.find_map(|pod| pod.waiting.clone())?;
         let reason = if reason == "ErrImagePull" { "ImagePullBackOff".to_owned() } else { reason };
         let known = status::trouble(&self.status).filter(|known| known.reason == reason);
         Some(known.unwrap_or_else(|| Why::new(reason, format!("the agent's Pod is waiting: {message}"))))

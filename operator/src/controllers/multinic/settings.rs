@@ -56,11 +56,11 @@ impl Default for Settings {
             agent_tolerations: control_plane_tolerations(),
             agent: AgentSettings::default(),
             // An image pull on a slow link, and then ten interfaces at a few seconds each.
-            job_deadline: Duration::from_secs(5 * 60),
-            job_ttl: Duration::from_secs(10 * 60),
-            retry: Backoff { min: Duration::from_secs(10), max: Duration::from_secs(10 * 60) },
+            job_deadline: Duration::from_mins(5),
+            job_ttl: Duration::from_mins(10),
+            retry: Backoff { min: Duration::from_secs(10), max: Duration::from_mins(10) },
             // Longer than a node's maintenance, shorter than anybody's patience with a namespace that does not go.
-            cleanup_deadline: Duration::from_secs(24 * 60 * 60),
+            cleanup_deadline: Duration::from_hours(24),
             // A reconcile waits for a handful of API calls; this many keep a thousand nodes going.
             concurrency: 16,
         }
