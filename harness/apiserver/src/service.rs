@@ -48,7 +48,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { clock: Clock::system(), seed: 0, tokens: Vec::new(), history: 10_000 }
+        Self { clock: Clock::system(), seed: 0, tokens: Vec::new(), history: 4096 }
     }
 }
 

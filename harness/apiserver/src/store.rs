@@ -431,3 +431,143 @@ impl Follower {
         Some(state.revision)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn things() -> GroupResource {
+        GroupResource::new("example.com", "things")
+    }
+
+    fn thing(i: u64) -> Value {
+        json!({"apiVersion": "example.com/v1", "kind": "Thing", "metadata": {"name": "t"}, "spec": {"i": i}})
+    }
+
+    fn names(snapshot: &Snapshot) -> Vec<&str> {
+        snapshot.objects.iter().map(|o| o.value["metadata"]["name"].as_str().unwrap()).collect()
+    }
+
+    fn put(store: &Store, namespace: &str, name: &str) -> u64 {
+        let value = json!({"apiVersion": "v1", "kind": "Thing", "metadata": {"name": name, "namespace": namespace}});
+        store.create(&things(), Key::new(namespace, name), value).unwrap().revision
+    }
+
+    #[test]
+    fn the_bytes_of_a_revision_are_the_object_and_can_be_given_another_head() {
+        let store = Store::new(10);
+        let stored = store.create(&things(), Key::new("", "t"), thing(1)).unwrap();
+        assert_eq!(serde_json::from_slice::<Value>(&stored.json()).unwrap(), stored.value);
+        let other = [br#"{"apiVersion":"v2","kind":"Thing","#.as_slice(), &stored.fields()].concat();
+        let mut expected = stored.value.clone();
+        expected["apiVersion"] = "v2".into();
+        assert_eq!(serde_json::from_slice::<Value>(&other).unwrap(), expected);
+        let again = store.get(&things(), &Key::new("", "t")).unwrap();
+        assert_eq!(again.json().as_ptr(), stored.json().as_ptr(), "readers share one serialisation");
+    }
+
+    #[test]
+    fn every_write_is_one_revision_of_the_whole_store() {
+        let store = Store::new(10);
+        let first = put(&store, "a", "x");
+        let other = GroupResource::new("", "others");
+        let second = store.create(&other, Key::new("", "t"), thing(1)).unwrap().revision;
+        let third = store.update(&other, Key::new("", "t"), second, thing(2)).unwrap().revision;
+        let last = store.delete(&other, Key::new("", "t"), third).unwrap();
+        assert_eq!([second, third, last.revision], [first + 1, first + 2, first + 3]);
+        assert_eq!(last.value["metadata"]["resourceVersion"], last.revision.to_string());
+        assert_eq!(store.revision(), last.revision);
+    }
+
+    #[test]
+    fn a_write_based_on_an_old_revision_is_refused() {
+        let store = Store::new(10);
+        let key = || Key::new("", "t");
+        let first = store.create(&things(), key(), thing(1)).unwrap().revision;
+        store.update(&things(), key(), first, thing(2)).unwrap();
+        assert_eq!(store.update(&things(), key(), first, thing(3)).unwrap_err(), Refused::Changed);
+        assert_eq!(store.delete(&things(), key(), first).unwrap_err(), Refused::Changed);
+        assert_eq!(store.create(&things(), key(), thing(3)).unwrap_err(), Refused::Exists);
+        assert_eq!(store.get(&things(), &key()).unwrap().value["spec"]["i"], 2);
+    }
+
+    #[test]
+    fn a_list_is_as_of_the_revision_that_was_asked_for() {
+        let store = Store::new(10);
+        let first = put(&store, "a", "x");
+        let second = put(&store, "b", "y");
+        let third = store.delete(&things(), Key::new("a", "x"), first).unwrap().revision;
+        let at = |revision| store.list(&things(), None, Some(revision)).unwrap();
+        assert_eq!(names(&at(first)), ["x"]);
+        assert_eq!(names(&at(second)), ["x", "y"]);
+        assert_eq!(names(&at(third)), ["y"]);
+        assert_eq!(names(&store.list(&things(), Some("a"), Some(second)).unwrap()), ["x"]);
+        assert_eq!(names(&store.list(&things(), Some("a"), None).unwrap()), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn what_was_compacted_is_said_to_be_gone() {
+        let store = Store::new(2);
+        let first = put(&store, "a", "x");
+        let second = put(&store, "a", "y");
+        put(&store, "a", "z");
+        assert_eq!(names(&store.list(&things(), None, Some(first)).unwrap()), ["x"]);
+        put(&store, "a", "zz");
+        let gone = store.list(&things(), None, Some(first)).unwrap_err();
+        assert_eq!(gone, Compacted { oldest: second });
+        assert_eq!(store.follow(&things(), first).pending(&store).unwrap_err(), Compacted { oldest: second });
+        assert_eq!(store.follow(&things(), second).pending(&store).unwrap().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn concurrent_writers_lose_no_update_and_a_follower_sees_each_once_in_order() {
+        const WRITERS: u64 = 4;
+        const WRITES: u64 = 50;
+        let store = Arc::new(Store::new(1000));
+        let key = || Key::new("", "t");
+        let start = store.create(&things(), key(), thing(0)).unwrap().revision;
+        let mut follower = store.follow(&things(), start);
+        let writers: Vec<_> = (0..WRITERS)
+            .map(|_| {
+                let store = Arc::clone(&store);
+                std::thread::spawn(move || {
+                    for _ in 0..WRITES {
+                        loop {
+                            let live = store.get(&things(), &key()).unwrap();
+                            let next = thing(live.value["spec"]["i"].as_u64().unwrap() + 1);
+                            if store.update(&things(), key(), live.revision, next).is_ok() {
+                                break;
+                            }
+                        }
+                        std::thread::yield_now();
+                    }
+                })
+            })
+            .collect();
+        let mut seen = Vec::new();
+        while seen.len() < usize::try_from(WRITERS * WRITES).unwrap() {
+            for event in follower.next(&store).await.unwrap() {
+                seen.push((event.revision(), event.object.value["spec"]["i"].as_u64().unwrap()));
+            }
+        }
+        for writer in writers {
+            writer.join().unwrap();
+        }
+        let expected: Vec<_> = (1..=WRITERS * WRITES).map(|i| (start + i, i)).collect();
+        assert_eq!(seen, expected);
+    }
+
+    #[tokio::test]
+    async fn a_follower_sleeps_until_there_is_something_to_see() {
+        let store = Store::new(10);
+        let mut follower = store.follow(&things(), store.revision());
+        let mut waiting = std::pin::pin!(follower.next(&store));
+        assert!(futures::poll!(waiting.as_mut()).is_pending());
+        store.create(&GroupResource::new("", "others"), Key::new("", "t"), thing(1)).unwrap();
+        assert!(futures::poll!(waiting.as_mut()).is_pending(), "other resources wake nobody");
+        put(&store, "a", "x");
+        assert_eq!(waiting.await.unwrap().len(), 1);
+    }
+}

@@ -148,6 +148,7 @@ pub(crate) async fn handle(call: &mut Call) -> Result<Reply, ApiError> {
     if call.target.subresource.is_empty() {
         return match verb {
             _ if review::is_review(&call.resource) => review::create(call),
+            Verb::Create if call.collection() == GroupResource::new("", "bindings") => pod::bind_by_name(call),
             Verb::Get => get::get(call).await,
             Verb::List => list::list(call).await,
             Verb::Watch => crate::watch::watch(call).await,

@@ -26,6 +26,15 @@ fn success(code: StatusCode) -> Reply {
     Reply::Plain(code, status)
 }
 
+/// Assigns the pod that the binding is named after to a node.
+pub(super) fn bind_by_name(call: &mut Call) -> Result<Reply, ApiError> {
+    let binding = body(call, "Binding")?;
+    let Some(pods) = call.server.0.registry.find("", "v1", "pods") else { return Err(ApiError::no_such_path()) };
+    call.resource = pods;
+    meta(&binding, "name").clone_into(&mut call.target.name);
+    bind(call)
+}
+
 /// Assigns a pod to a node.
 pub(super) fn bind(call: &mut Call) -> Result<Reply, ApiError> {
     call.check_options("CreateOptions")?;

@@ -29,15 +29,6 @@ pub(crate) enum Written {
     Only(Value),
 }
 
-impl Written {
-    pub(crate) fn value(&self) -> &Value {
-        match self {
-            Self::Stored(stored) => &stored.value,
-            Self::Only(value) => value,
-        }
-    }
-}
-
 /// Stores a new object that is decoded, defaulted and has its managed fields.
 ///
 /// # Errors
