@@ -45,6 +45,10 @@ pub struct Resource {
     pub selectable_fields: Vec<String>,
     /// Custom resources come from a definition (by name), built-in kinds from the server.
     pub definition: Option<String>,
+    /// What clients are warned of who use this version.
+    pub deprecation: Option<String>,
+    /// The version objects are stored in, for custom resources.
+    pub storage_version: Option<String>,
     /// What the kind adds to its schema.
     pub rules: &'static dyn Rules,
 }

@@ -5,6 +5,7 @@
 //!
 //! [`Rules`]: crate::resource::Rules
 
+pub mod customresourcedefinition;
 pub mod metadata;
 pub mod names;
 mod pod;
@@ -23,6 +24,7 @@ use crate::resource::{NoRules, Rules};
 fn rules(group: &str, kind: &str) -> &'static dyn Rules {
     match (group, kind) {
         ("", "Pod") => &pod::Pod,
+        (customresourcedefinition::GROUP, "CustomResourceDefinition") => &customresourcedefinition::Definitions,
         _ => &NoRules,
     }
 }

@@ -239,6 +239,8 @@ fn read_resource(group: &str, version: &str, document: &Value) -> Resource {
         columns: Vec::new(),
         selectable_fields: Vec::new(),
         definition: None,
+        deprecation: None,
+        storage_version: None,
         rules: rules(group, &kind),
         subresources,
         kind,

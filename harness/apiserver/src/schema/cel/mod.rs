@@ -1,17 +1,62 @@
 //! `x-kubernetes-validations`: rules in CEL, compiled once with the schema they stand in.
+//!
+//! [`compile`] parses rules and tells what is wrong with them, [`types`] infers types well enough to do so, [`evaluate`]
+//! walks an object and applies them. The engine and Kubernetes' functions come from `kube_cel`; what they lack is made up
+//! for here (`cel.bind`, two-variable macros) or refused when a definition is created.
 
 pub mod compile;
+mod escape;
+mod evaluate;
+mod functions;
+mod macros;
+mod types;
+mod value;
 
-use serde_json::Value;
+use std::sync::LazyLock;
+
+use kube_cel::cel::parser::{Expression, ExpressionReferences, Parser};
+use kube_cel::cel::{Context, ExecutionError, Value};
+use kube_cel::{KubeCelExt, cel};
+
+pub use escape::escape;
+pub use evaluate::validate;
 
 use super::node::Schema;
-use crate::field::FieldError;
+
+/// All of Kubernetes' functions; made once, since there are many.
+static ROOT: LazyLock<Context<'static>> = LazyLock::new(|| Context::default().with_all());
 
 /// One compiled expression.
 #[derive(Debug)]
 pub struct Program {
-    #[expect(dead_code, reason = "evaluated by the walk that comes next")]
-    program: kube_cel::cel::Program,
+    expression: Expression,
+    uses_old_self: bool,
+}
+
+impl Program {
+    /// Parses `source`.
+    ///
+    /// # Errors
+    /// What is wrong with its syntax, and where.
+    pub fn parse(source: &str) -> Result<Self, String> {
+        let parsed = Parser::default().enable_optional_syntax(true).parse(source);
+        let expression = parsed.map_err(|errors: cel::ParseErrors| errors.to_string())?;
+        let expression = macros::expand(expression);
+        let uses_old_self = ExpressionReferences::has_variable(&expression.references(), "oldSelf");
+        Ok(Self { expression, uses_old_self })
+    }
+
+    /// Evaluates it with the variables given.
+    ///
+    /// # Errors
+    /// What went wrong on the way, like a missing key.
+    pub fn run(&self, variables: &[(&str, Value)]) -> Result<Value, ExecutionError> {
+        let mut context = ROOT.new_inner_scope();
+        for (name, value) in variables {
+            context.add_variable_from_value(*name, value.clone());
+        }
+        Value::resolve(&self.expression, &context)
+    }
 }
 
 /// Whether there are rules in a schema.
@@ -19,7 +64,5 @@ pub fn has_rules(schema: &Schema) -> bool {
     schema.has_rules
 }
 
-/// What the rules of a schema have against an object or a change.
-pub fn validate(_new: &Value, _old: Option<&Value>, _schema: &Schema) -> Vec<FieldError> {
-    Vec::new()
-}
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,8 @@ mod structure;
 
 use serde_json::Value;
 
+pub(in crate::schema) use structure::counterpart;
+
 use super::cel;
 use super::node::{Schema, SchemaRef};
 use crate::field::{FieldError, Kind};

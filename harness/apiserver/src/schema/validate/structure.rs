@@ -389,7 +389,7 @@ impl Walker {
 }
 
 /// The item of an old list that is the same as `item` by its keys; only map lists have such.
-pub(super) fn counterpart<'a>(item: &Value, old: &'a Value, list_type: &ListType) -> Option<&'a Value> {
+pub(in crate::schema) fn counterpart<'a>(item: &Value, old: &'a Value, list_type: &ListType) -> Option<&'a Value> {
     let ListType::Map(keys) = list_type else { return None };
     let same =
         |other: &&Value| other.is_object() && item.is_object() && keys.iter().all(|k| other.get(k) == item.get(k));
