@@ -124,6 +124,11 @@ impl ApiServer {
         self.0.clock
     }
 
+    /// Every resource that is served now.
+    pub fn registry(&self) -> &Registry {
+        &self.0.registry
+    }
+
     /// The revision of the last write.
     pub fn revision(&self) -> u64 {
         self.0.store.revision()

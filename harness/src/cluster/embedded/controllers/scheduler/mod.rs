@@ -1,0 +1,229 @@
+//! The scheduler: binds Pods to nodes, and says why it cannot.
+
+mod decide;
+mod quantity;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use k8s_openapi::api::core::v1::{Binding, Node, ObjectReference, Pod, PodCondition};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::{Api, Client, ResourceExt};
+use serde_json::json;
+use slipway_apiserver::clock::Clock;
+
+use super::informer::{Change, Informer, Key};
+use super::queue::Queue;
+use super::recorder::{Recorder, Severity};
+use decide::{Candidate, Choice};
+
+/// The scheduler that Pods ask for unless they name another.
+const NAME: &str = "default-scheduler";
+
+/// Pods that no node took, with what was said of them.
+type Waiting = Arc<Mutex<BTreeMap<Key, ()>>>;
+
+/// The scheduler.
+pub(in crate::cluster::embedded) struct Scheduler {
+    client: Client,
+    clock: Clock,
+    nodes: Informer<Node>,
+    pods: Informer<Pod>,
+    recorder: Recorder,
+    queue: Queue<Key>,
+    waiting: Waiting,
+}
+
+impl Scheduler {
+    /// A scheduler that hears of Pods and nodes from the caches.
+    pub(in crate::cluster::embedded) fn new(
+        client: Client,
+        clock: Clock,
+        nodes: Informer<Node>,
+        pods: Informer<Pod>,
+    ) -> Self {
+        let (queue, waiting) = (Queue::new(), Waiting::default());
+        let (pod_queue, pod_waiting) = (queue.clone(), Arc::clone(&waiting));
+        pods.on_change(move |change| pod_changed(change, &pod_queue, &pod_waiting));
+        let (node_queue, node_waiting) = (queue.clone(), Arc::clone(&waiting));
+        nodes.on_change(move |change| {
+            if matters(change) {
+                ask_again(&node_queue, &node_waiting);
+            }
+        });
+        let recorder = Recorder::new(client.clone(), clock, NAME, None);
+        Self { client, clock, nodes, pods, recorder, queue, waiting }
+    }
+
+    /// Works until it is dropped.
+    pub(in crate::cluster::embedded) async fn run(self) {
+        self.nodes.ready().await;
+        self.pods.ready().await;
+        loop {
+            let key = self.queue.next().await;
+            match self.schedule(&key).await {
+                Ok(()) => self.queue.forget(&key),
+                Err(error) => {
+                    tracing::debug!(%error, %key, "will be scheduled again");
+                    self.queue.retry(key);
+                }
+            }
+        }
+    }
+
+    async fn schedule(&self, key: &Key) -> Result<(), kube::Error> {
+        let Some(pod) = self.pods.get(key).filter(|pod| is_ours(pod)) else {
+            self.lock_waiting().remove(key);
+            return Ok(());
+        };
+        match decide::choose(&pod, &self.candidates()) {
+            Choice::Node(node) => {
+                self.lock_waiting().remove(key);
+                self.bind(key, &pod, node).await
+            }
+            Choice::Nowhere(message) => {
+                self.lock_waiting().insert(key.clone(), ());
+                self.refuse(key, &pod, message).await
+            }
+        }
+    }
+
+    fn candidates(&self) -> Vec<Candidate> {
+        let mut by_node: BTreeMap<String, Vec<Arc<Pod>>> = BTreeMap::new();
+        for pod in self.pods.all() {
+            let ended = matches!(phase(&pod), "Succeeded" | "Failed");
+            if let Some(node) = node_of(&pod).filter(|_| !ended) {
+                by_node.entry(node.to_owned()).or_default().push(pod);
+            }
+        }
+        let candidate =
+            |node: Arc<Node>| Candidate { pods: by_node.remove(&node.name_any()).unwrap_or_default(), node };
+        self.nodes.all().into_iter().map(candidate).collect()
+    }
+
+    async fn bind(&self, key: &Key, pod: &Pod, node: String) -> Result<(), kube::Error> {
+        let message = format!("Successfully assigned {key} to {node}");
+        let binding = Binding {
+            metadata: ObjectMeta {
+                name: Some(key.name.clone()),
+                namespace: Some(key.namespace.clone()),
+                uid: pod.metadata.uid.clone(),
+                ..ObjectMeta::default()
+            },
+            target: ObjectReference { kind: Some("Node".to_owned()), name: Some(node), ..ObjectReference::default() },
+        };
+        let bound: Result<serde_json::Value, kube::Error> =
+            self.api(key).create_subresource("binding", &key.name, &PostParams::default(), &binding).await;
+        match bound {
+            Ok(_) => {}
+            // Deleted or bound by somebody else in the meantime.
+            Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        self.pods.until(key, |shown| shown.is_none_or(|shown| node_of(shown).is_some())).await;
+        self.recorder.event(pod, Severity::Normal, "Scheduled", message).await;
+        Ok(())
+    }
+
+    async fn refuse(&self, key: &Key, pod: &Pod, message: String) -> Result<(), kube::Error> {
+        let said = scheduled_condition(pod).is_some_and(|said| {
+            said.status == "False"
+                && said.reason.as_deref() == Some("Unschedulable")
+                && said.message.as_ref() == Some(&message)
+        });
+        if said {
+            return Ok(());
+        }
+        let since = scheduled_condition(pod).filter(|said| said.status == "False");
+        let since = since.and_then(|said| said.last_transition_time.clone());
+        let condition = json!({
+            "type": "PodScheduled",
+            "status": "False",
+            "reason": "Unschedulable",
+            "message": message,
+            "lastProbeTime": null,
+            "lastTransitionTime": since.unwrap_or_else(|| Time(self.clock.now())),
+        });
+        let patch = Patch::Strategic(json!({"status": {"conditions": [condition]}}));
+        match self.api(key).patch_status(&key.name, &PatchParams::default(), &patch).await {
+            Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(()),
+            answer => answer.map(drop)?,
+        }
+        self.recorder.event(pod, Severity::Warning, "FailedScheduling", message).await;
+        Ok(())
+    }
+
+    fn api(&self, key: &Key) -> Api<Pod> {
+        Api::namespaced(self.client.clone(), &key.namespace)
+    }
+
+    fn lock_waiting(&self) -> std::sync::MutexGuard<'_, BTreeMap<Key, ()>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn pod_changed(change: &Change<Pod>, queue: &Queue<Key>, waiting: &Waiting) {
+    let pod = change.object();
+    let ended = matches!(phase(pod), "Succeeded" | "Failed");
+    match change {
+        Change::Applied { old, .. } if is_ours(pod) => {
+            // What the scheduler itself has written of a Pod is no news.
+            let news = old.as_ref().is_none_or(|old| old.spec != pod.spec);
+            if news {
+                queue.add(Key::of(pod.as_ref()));
+            }
+        }
+        // Whatever was on a node and is there no more leaves room.
+        Change::Applied { old: Some(old), .. } if ended && !matches!(phase(old), "Succeeded" | "Failed") => {
+            ask_again(queue, waiting);
+        }
+        Change::Deleted(_) => {
+            waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&Key::of(pod.as_ref()));
+            if node_of(pod).is_some() && !ended {
+                ask_again(queue, waiting);
+            }
+        }
+        Change::Applied { .. } => {}
+    }
+}
+
+fn ask_again(queue: &Queue<Key>, waiting: &Waiting) {
+    for key in waiting.lock().unwrap_or_else(PoisonError::into_inner).keys() {
+        queue.add(key.clone());
+    }
+}
+
+/// Whether a node's change can let a Pod in that it has refused: heartbeats cannot.
+fn matters(change: &Change<Node>) -> bool {
+    let Change::Applied { old: Some(old), new } = change else {
+        return matches!(change, Change::Applied { .. });
+    };
+    let allocatable = |node: &Node| node.status.as_ref().and_then(|status| status.allocatable.clone());
+    old.spec != new.spec || old.metadata.labels != new.metadata.labels || allocatable(old) != allocatable(new)
+}
+
+/// Whether a Pod waits for this scheduler.
+fn is_ours(pod: &Pod) -> bool {
+    let Some(spec) = &pod.spec else { return false };
+    let gated = spec.scheduling_gates.as_ref().is_some_and(|gates| !gates.is_empty());
+    spec.node_name.as_deref().unwrap_or_default().is_empty()
+        && spec.scheduler_name.as_deref().unwrap_or(NAME) == NAME
+        && !gated
+        && pod.metadata.deletion_timestamp.is_none()
+        && !matches!(phase(pod), "Succeeded" | "Failed")
+}
+
+fn node_of(pod: &Pod) -> Option<&str> {
+    pod.spec.as_ref()?.node_name.as_deref().filter(|node| !node.is_empty())
+}
+
+fn phase(pod: &Pod) -> &str {
+    pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default()
+}
+
+fn scheduled_condition(pod: &Pod) -> Option<&PodCondition> {
+    pod.status.as_ref()?.conditions.as_ref()?.iter().find(|condition| condition.type_ == "PodScheduled")
+}
