@@ -4,25 +4,42 @@
 //! into virtual time. Nothing polls: an idle cluster does nothing, writes nothing and lets time jump.
 
 mod client;
+mod controllers;
 pub mod node;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt, TryFutureExt};
 use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::Api;
+use kube::api::{DeleteParams, PostParams};
 use slipway_apiserver::clock::Clock;
 use slipway_apiserver::service::{ApiServer, Config, User};
 use thiserror::Error;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
 
 use super::NodeError;
 use crate::scenario::node::NodeSpec;
+use controllers::garbage::GarbageCollector;
+use controllers::informer::{Informer, Key};
+use controllers::job::{JobController, job_uid};
+use controllers::namespace::NamespaceController;
+use controllers::orphans::OrphanCollector;
+use controllers::scheduler::Scheduler;
+use node::kubelet::{KubeletConfig, Kubelets};
+use node::log::Logs;
 use node::machine::{Machine, MachineError};
 use node::program::Programs;
+use node::{lease, registration};
 
 /// What an embedded cluster is made from.
 #[derive(Clone, Debug)]
@@ -70,11 +87,23 @@ pub enum StartError {
 }
 
 /// A cluster in this process.
-#[derive(Debug)]
 pub struct Cluster {
     server: ApiServer,
-    machines: RwLock<BTreeMap<String, Arc<Machine>>>,
-    stop: CancellationToken,
+    programs: Programs,
+    lease_renewal: Option<Duration>,
+    nodes: Mutex<Nodes>,
+    kubelets: Kubelets,
+    logs: Logs,
+    pods: Informer<Pod>,
+    /// Ends everything when it is dropped.
+    tasks: Mutex<JoinSet<()>>,
+}
+
+/// The machines, and how many there have been.
+#[derive(Default)]
+struct Nodes {
+    machines: BTreeMap<String, Arc<Machine>>,
+    made: u32,
 }
 
 impl Cluster {
@@ -89,7 +118,19 @@ impl Cluster {
             tokens: config.tokens,
             ..Config::default()
         });
-        let cluster = Self { server, machines: RwLock::default(), stop: CancellationToken::new() };
+        let (pods, logs) = (Informer::new(job_uid), Logs::default());
+        let kubelets = Kubelets::listening_to(&pods, logs.clone());
+        let tasks = Mutex::new(start_controllers(&server, &pods));
+        let cluster = Self {
+            server,
+            programs: config.programs,
+            lease_renewal: config.lease_renewal,
+            nodes: Mutex::default(),
+            kubelets,
+            logs,
+            pods,
+            tasks,
+        };
         for spec in config.nodes {
             cluster.join(spec).await?;
         }
@@ -97,23 +138,52 @@ impl Cluster {
     }
 
     /// Builds a node's machine and makes it part of the cluster.
-    #[expect(clippy::unused_async, reason = "registering a node waits for the API server")]
     async fn join(&self, spec: NodeSpec) -> Result<(), StartError> {
         let machine = Arc::new(Machine::new(spec)?);
         let name = machine.spec().name.clone();
-        let mut machines = self.machines.write().unwrap_or_else(PoisonError::into_inner);
-        if machines.contains_key(&name) {
-            return Err(StartError::DuplicateNode(name));
+        let number = {
+            let mut nodes = self.lock_nodes();
+            if nodes.machines.contains_key(&name) {
+                return Err(StartError::DuplicateNode(name));
+            }
+            nodes.machines.insert(name.clone(), Arc::clone(&machine));
+            nodes.made += 1;
+            nodes.made - 1
+        };
+        let user = User::new(format!("system:node:{name}"), ["system:nodes", "system:masters"]);
+        let client = client::client(&self.server, user, "kubelet");
+        let ip = registration::address(machine.spec(), number);
+        let registered = register(&client, &registration::node(&machine, &ip, self.server.clock().now())).await;
+        if let Err(source) = registered {
+            self.lock_nodes().machines.remove(&name);
+            return Err(StartError::Register { node: name, source });
         }
-        machines.insert(name, machine);
+        if let Some(every) = self.lease_renewal {
+            self.lock_tasks().spawn(lease::keep(client.clone(), self.server.clock(), name, every));
+        }
+        self.kubelets.add(KubeletConfig {
+            machine,
+            ip,
+            pod_subnet: number,
+            client,
+            clock: self.server.clock(),
+            programs: self.programs.clone(),
+            logs: self.logs.clone(),
+            pods: self.pods.clone(),
+        });
         Ok(())
     }
 
     /// Switches a node off and forgets its machine.
-    #[expect(clippy::unused_async, reason = "deleting the Node object waits for the API server")]
     async fn leave(&self, name: &str) -> Result<(), StartError> {
-        self.machines.write().unwrap_or_else(PoisonError::into_inner).remove(name);
-        Ok(())
+        self.kubelets.remove(name);
+        self.lock_nodes().machines.remove(name);
+        let api: Api<Node> = Api::all(self.admin());
+        match api.delete(name, &DeleteParams::default()).await {
+            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+            Err(source) => Err(StartError::Register { node: name.to_owned(), source }),
+            Ok(_) => Ok(()),
+        }
     }
 
     /// Starts a cluster whose clock begins at a given time.
@@ -135,16 +205,94 @@ impl Cluster {
         self.server.clone()
     }
 
-    /// Ends every controller, kubelet and program, and waits until they have ended.
-    #[expect(clippy::unused_async, reason = "waits for the tasks")]
-    pub async fn stop(self) {
-        self.stop.cancel();
+    /// What a container has written: the current attempt or the one before, of one container or of all; none where it
+    /// has never started. Logs of Pods that are gone are kept for a while.
+    pub fn log(&self, namespace: &str, pod: &str, container: Option<&str>, previous: bool) -> Option<String> {
+        let key = Key { namespace: namespace.to_owned(), name: pod.to_owned() };
+        self.logs.read(&key, container, previous)
     }
+
+    /// Ends every controller, kubelet and program, and waits until they have ended.
+    pub async fn stop(self) {
+        self.kubelets.stop().await;
+        let mut tasks = std::mem::take(&mut *self.lock_tasks());
+        tasks.shutdown().await;
+        self.server.close();
+    }
+
+    fn admin(&self) -> kube::Client {
+        client::client(&self.server, User::admin(), "slipway")
+    }
+
+    fn lock_nodes(&self) -> MutexGuard<'_, Nodes> {
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_tasks(&self) -> MutexGuard<'_, JoinSet<()>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Cluster {
+    /// What was not stopped is dropped: nothing outlives its cluster.
+    fn drop(&mut self) {
+        self.kubelets.power_off();
+        self.server.close();
+    }
+}
+
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let nodes: Vec<String> = self.lock_nodes().machines.keys().cloned().collect();
+        f.debug_struct("Cluster").field("nodes", &nodes).finish_non_exhaustive()
+    }
+}
+
+/// Makes or takes over a Node object.
+async fn register(client: &kube::Client, node: &serde_json::Value) -> Result<(), kube::Error> {
+    let api: Api<Node> = Api::all(client.clone());
+    let node: Node = serde_json::from_value(node.clone()).map_err(kube::Error::SerdeError)?;
+    api.create(&PostParams::default(), &node).await.map(drop)
+}
+
+/// Starts the caches and the controllers.
+fn start_controllers(server: &ApiServer, pods: &Informer<Pod>) -> JoinSet<()> {
+    let clock = server.clock();
+    let user = |name: &str| User::new(name, ["system:masters"]);
+    let manager = client::client(server, user("system:kube-controller-manager"), "kube-controller-manager");
+    let scheduling = client::client(server, user("system:kube-scheduler"), "kube-scheduler");
+
+    let jobs: Informer<Job> = Informer::new(|_| None);
+    let nodes: Informer<Node> = Informer::new(|_| None);
+    let namespaces: Informer<Namespace> = Informer::new(|_| None);
+    let definitions: Informer<CustomResourceDefinition> = Informer::new(|_| None);
+    let kinds_changed = Arc::new(Notify::new());
+    let changed = Arc::clone(&kinds_changed);
+    definitions.on_change(move |_| changed.notify_one());
+
+    let mut tasks = JoinSet::new();
+    let job = JobController::new(manager.clone(), clock, jobs.clone(), pods.clone());
+    tasks.spawn(job.run());
+    let scheduler = Scheduler::new(scheduling, clock, nodes.clone(), pods.clone());
+    tasks.spawn(scheduler.run());
+    let orphans = OrphanCollector::new(manager.clone(), clock, nodes.clone(), pods.clone());
+    tasks.spawn(orphans.run());
+    let namespace = NamespaceController::new(server.clone(), manager.clone(), clock, namespaces.clone());
+    let garbage = GarbageCollector::new(server.clone(), manager.clone(), kinds_changed, namespace.when_objects_go());
+    tasks.spawn(namespace.run());
+    tasks.spawn(garbage.run());
+    // The caches last: every handler hears every event.
+    tasks.spawn(pods.clone().run(Api::all(manager.clone())));
+    tasks.spawn(jobs.run(Api::all(manager.clone())));
+    tasks.spawn(nodes.run(Api::all(manager.clone())));
+    tasks.spawn(namespaces.run(Api::all(manager.clone())));
+    tasks.spawn(definitions.run(Api::all(manager)));
+    tasks
 }
 
 impl super::Cluster for Cluster {
     fn client(&self) -> kube::Client {
-        client::client(&self.server, User::admin(), "slipway")
+        self.admin()
     }
 
     fn client_as(&self, user: &str, groups: &[String]) -> kube::Client {
@@ -152,8 +300,7 @@ impl super::Cluster for Cluster {
     }
 
     fn node(&self, name: &str) -> Option<Arc<dyn super::Node>> {
-        let machines = self.machines.read().unwrap_or_else(PoisonError::into_inner);
-        machines.get(name).map(|machine| Arc::clone(machine) as Arc<dyn super::Node>)
+        self.lock_nodes().machines.get(name).map(|machine| Arc::clone(machine) as Arc<dyn super::Node>)
     }
 
     fn add_node(&self, spec: NodeSpec) -> BoxFuture<'_, Result<(), NodeError>> {
@@ -171,7 +318,7 @@ impl super::Cluster for Cluster {
         std::future::ready(Err(io::ErrorKind::Unsupported.into())).boxed()
     }
 
-    fn pod_log(&self, _namespace: &str, _pod: &str) -> Option<String> {
-        None
+    fn pod_log(&self, namespace: &str, pod: &str) -> Option<String> {
+        self.log(namespace, pod, None, false)
     }
 }

@@ -1,10 +1,85 @@
-//! A container's log, kept within bounds.
+//! Containers' logs, kept within bounds.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::cluster::embedded::controllers::informer::Key;
 
 /// Bytes of log kept per container: enough for any failure to be read, little enough for thousands of Pods.
 const KEPT_BYTES_MAX: usize = 64 * 1024;
+
+/// Pods that are gone whose logs are kept, so that a failed step can still show what they said.
+const GONE_KEPT_MAX: usize = 64;
+
+/// The logs of a cluster's containers. Clones are the same logs.
+#[derive(Clone, Debug, Default)]
+pub(in crate::cluster::embedded) struct Logs(Arc<Mutex<Registry>>);
+
+#[derive(Debug, Default)]
+struct Registry {
+    pods: BTreeMap<Key, BTreeMap<String, Attempts>>,
+    gone: VecDeque<Key>,
+}
+
+/// The logs of a container's current attempt and of the one before.
+#[derive(Clone, Debug, Default)]
+struct Attempts {
+    current: Log,
+    previous: Option<Log>,
+}
+
+impl Logs {
+    /// A container starts, or starts again, and writes here.
+    pub(in crate::cluster::embedded) fn begin(&self, pod: &Key, container: &str, log: Log) {
+        let mut registry = self.lock();
+        // A name that is used again is a new Pod.
+        if let Some(at) = registry.gone.iter().position(|gone| gone == pod) {
+            registry.gone.remove(at);
+            registry.pods.remove(pod);
+        }
+        let containers = registry.pods.entry(pod.clone()).or_default();
+        let previous = containers.get(container).map(|attempts| attempts.current.clone());
+        containers.insert(container.to_owned(), Attempts { current: log, previous });
+    }
+
+    /// A Pod is gone: its logs stay until those of many others have gone too.
+    pub(in crate::cluster::embedded) fn retire(&self, pod: &Key) {
+        let mut registry = self.lock();
+        if !registry.pods.contains_key(pod) || registry.gone.contains(pod) {
+            return;
+        }
+        registry.gone.push_back(pod.clone());
+        if registry.gone.len() > GONE_KEPT_MAX
+            && let Some(oldest) = registry.gone.pop_front()
+        {
+            registry.pods.remove(&oldest);
+        }
+    }
+
+    /// A container's log; none where it has never started. Without a name, those of all containers, one after the
+    /// other.
+    pub(in crate::cluster::embedded) fn read(
+        &self,
+        pod: &Key,
+        container: Option<&str>,
+        previous: bool,
+    ) -> Option<String> {
+        let registry = self.lock();
+        let containers = registry.pods.get(pod)?;
+        let text = |attempts: &Attempts| {
+            let log = if previous { attempts.previous.as_ref() } else { Some(&attempts.current) };
+            log.map(Log::text)
+        };
+        match container {
+            Some(name) => containers.get(name).and_then(text),
+            None => Some(containers.values().filter_map(text).collect()),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Registry> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// What a container has written, oldest lines dropped first. Clones write to the same log.
 #[derive(Clone, Debug, Default)]
