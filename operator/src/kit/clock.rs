@@ -39,7 +39,7 @@ mod tests {
         let epoch: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
         let clock = Clock::starting_at(epoch);
         assert_eq!(clock.now(), epoch);
-        tokio::time::advance(std::time::Duration::from_secs(3600)).await;
+        tokio::time::advance(std::time::Duration::from_hours(1)).await;
         assert_eq!(clock.now().to_string(), "2026-01-02T04:04:05Z");
     }
 }

@@ -47,9 +47,10 @@ fn structural(schema: &Value, value: &Value, path: &str, refused: &mut Vec<Strin
         }
     };
     let bound = |key: &str| schema[key].as_f64();
+    let count = |count: usize| f64::from(u32::try_from(count).unwrap());
     match value {
         Value::String(text) => {
-            let chars = text.chars().count() as f64;
+            let chars = count(text.chars().count());
             check(bound("maxLength").is_none_or(|max| chars <= max), "maxLength");
             check(bound("minLength").is_none_or(|min| chars >= min), "minLength");
             let pattern = schema["pattern"].as_str().map(|pattern| regex::Regex::new(pattern).unwrap());
@@ -61,7 +62,7 @@ fn structural(schema: &Value, value: &Value, path: &str, refused: &mut Vec<Strin
             check(bound("minimum").is_none_or(|min| number >= min), "minimum");
         }
         Value::Array(items) => {
-            let count = items.len() as f64;
+            let count = count(items.len());
             check(bound("maxItems").is_none_or(|max| count <= max), "maxItems");
             check(bound("minItems").is_none_or(|min| count >= min), "minItems");
             for (index, item) in items.iter().enumerate() {
@@ -255,7 +256,7 @@ fn the_property_sees_enough_specs_of_both_kinds() {
     assert!((100..=900).contains(&accepted), "{accepted} of 1000 are accepted");
 }
 
-fn one(interface: Value) -> Value {
+fn one(interface: &Value) -> Value {
     json!({
         "apiVersion": "multinic.io/v1alpha1", "kind": "MultiNicNodeConfig", "metadata": { "name": "n" },
         "spec": { "nodeName": "n", "interfaces": [interface] },
@@ -267,7 +268,7 @@ fn one_mistake_makes_one_message_that_names_it() {
     let with = |more: Value| {
         let mut interface = json!({ "id": 1, "macAddress": "fa:16:3e:00:00:01" });
         interface.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        one(interface)
+        one(&interface)
     };
     for (object, words) in [
         (with(json!({ "address": "11.11.11.33" })), "given together"),
@@ -292,7 +293,7 @@ fn one_mistake_makes_one_message_that_names_it() {
 
 #[test]
 fn the_node_of_a_configuration_cannot_be_changed() {
-    let old = one(json!({ "id": 1, "macAddress": "fa:16:3e:00:00:01" }));
+    let old = one(&json!({ "id": 1, "macAddress": "fa:16:3e:00:00:01" }));
     let mut new = old.clone();
     new["spec"]["interfaces"][0]["mtu"] = json!(1400);
     assert_eq!(refusals(&new, Some(&old)), Vec::<String>::new());

@@ -124,15 +124,16 @@ async fn create_job(ctx: &Ctx, job: &Job) -> Result<(), kube::Error> {
 
 /// Writes the status, if it is news, and an Event of it.
 pub(super) async fn tell(ctx: &Ctx, applied: Applied, now: Timestamp) -> Result<Told, Error> {
-    let Applied { config, progress, discard, release, wake, refused } = applied;
+    let Applied { mut config, progress, discard, release, wake, refused } = applied;
     if let Some(status) = status::render(&config, &progress, now) {
         let version = config.resource_version().unwrap_or_default();
-        let told = kit::apply::status(&ctx.client, labels::FIELD_MANAGER, &config, &version, &status).await;
-        told.map_err(Error::Status)?;
+        let told = kit::apply::status(&ctx.client, labels::FIELD_MANAGER, &config, &version, &status);
+        let told = told.await.map_err(Error::Status)?;
         tracing::info!(state = ?status.state, attempt = status.attempts, "status written");
         if let Some(notice) = status::notice(config.status.as_ref(), &status) {
             ctx.reporter.publish(&config.object_ref(&()), &notice).await;
         }
+        config = told;
     }
     match refused {
         Some(error) => Err(error),
@@ -140,21 +141,21 @@ pub(super) async fn tell(ctx: &Ctx, applied: Applied, now: Timestamp) -> Result<
     }
 }
 
-/// Removes finished Jobs, and lets the configuration go. Says when to look again.
+/// Removes finished Jobs, and then lets the configuration go. Says when to look again.
 pub(super) async fn settle(ctx: &Ctx, told: Told) -> Result<Option<Timestamp>, Error> {
     let Told { config, discard, release, wake } = told;
+    for job in discard {
+        delete(ctx, &job, PropagationPolicy::Background)
+            .await
+            .map_err(|source| Error::Discard { name: job.name.clone(), source })?;
+        tracing::info!(job = job.name, "job removed");
+    }
     if let Some(release) = &release {
         let released = kit::finalize::release(&ctx.client, labels::FIELD_MANAGER, &config, labels::FINALIZER);
         if released.await.map_err(Error::Release)? {
             tracing::info!(?release, "released");
             ctx.reporter.publish(&config.object_ref(&()), &status::farewell(release)).await;
         }
-    }
-    for job in discard {
-        delete(ctx, &job, PropagationPolicy::Background)
-            .await
-            .map_err(|source| Error::Discard { name: job.name.clone(), source })?;
-        tracing::info!(job = job.name, "job removed");
     }
     Ok(wake)
 }

@@ -30,7 +30,7 @@ pub(super) struct Plan {
     pub(super) progress: Progress,
     /// Jobs that have ended, to remove once the status is written.
     pub(super) discard: Vec<JobRef>,
-    /// Let the configuration go.
+    /// Let the configuration go, with nothing left to do.
     pub(super) release: Option<Release>,
     /// When to look again, if nothing happens before.
     pub(super) wake: Option<Timestamp>,
@@ -69,6 +69,8 @@ pub(super) enum Progress {
     Running { run: Try, trouble: Option<Why> },
     /// An apply has ended.
     Applied { run: Try, outcome: Outcome, retry: Option<Timestamp> },
+    /// A cleanup has ended, and nothing is left on the node.
+    Cleaned { run: Try },
     /// A cleanup has ended, and not well.
     NotCleaned { run: Try, why: Why, retry: Timestamp },
     /// A Job went away before its agent said what it had done.
@@ -221,10 +223,17 @@ impl<'a> View<'a> {
             Some(job) if job.phase == JobPhase::Active => {
                 plan.progress = Progress::Running { run: Try::from(job), trouble: self.trouble(job) };
             }
+            finished if round.state.is_some() && status::is_cleaned(&self.status) => {
+                plan.discard.extend(finished.map(JobRef::from));
+                plan.release = Some(Release::Cleaned);
+            }
             Some(job) if !round.tells_of(job) => {
                 plan.discard.push(JobRef::from(job));
                 match outcome::of_cleanup(job, &self.observed.pods, status::trouble(&self.status).as_ref()) {
-                    None => plan.release = Some(Release::Cleaned),
+                    None => {
+                        plan.progress = Progress::Cleaned { run: Try::from(job) };
+                        plan.release = Some(Release::Cleaned);
+                    }
                     Some(why) => {
                         let retry = self.retry_after(job.attempt);
                         plan.wake = Some(retry);

@@ -18,6 +18,8 @@ use super::plan::{Progress, Release, Try};
 const APPLYING: &str = "Applying";
 /// An agent cleans the node up.
 const CLEANING_UP: &str = "CleaningUp";
+/// A cleanup ended, and nothing is left on the node.
+const CLEANED_UP: &str = "CleanedUp";
 /// A cleanup ended, and not well.
 const CLEANUP_FAILED: &str = "CleanupFailed";
 /// Another agent must leave the node first.
@@ -95,6 +97,12 @@ pub(super) fn render(config: &MultiNicNodeConfig, progress: &Progress, now: Time
                     None => (State::Failed, outcome.why.clone()),
                 }
             });
+            tell_of(run, &mut new);
+        }
+        Progress::Cleaned { run } => {
+            ready(false, &Why::new(CLEANED_UP, "the node is cleaned up"), None);
+            new.state = Some(State::Pending);
+            new.interface_statuses = Vec::new();
             tell_of(run, &mut new);
         }
         Progress::NotCleaned { run, why, retry } => {
@@ -176,6 +184,11 @@ fn effective_name(spec: &InterfaceSpec) -> String {
     spec.name.clone().or_else(|| by_id().ok()).unwrap_or_default()
 }
 
+/// Whether the status says that nothing is left on the node.
+pub(super) fn is_cleaned(status: &Status) -> bool {
+    conditions::find(&status.conditions, conditions::READY).is_some_and(|ready| ready.reason == CLEANED_UP)
+}
+
 /// What the status says keeps an agent from its work.
 pub(super) fn trouble(status: &Status) -> Option<Why> {
     let ready = conditions::find(&status.conditions, conditions::READY)?;
@@ -183,13 +196,13 @@ pub(super) fn trouble(status: &Status) -> Option<Why> {
     troubled.then(|| Why::new(ready.reason.clone(), ready.message.clone()))
 }
 
-/// The Event of a new status, where it says something that the old one does not.
+/// The Event of a new status, where it says something that the old one does not, and that [`farewell`] will not say.
 pub(super) fn notice(old: Option<&Status>, new: &Status) -> Option<Notice> {
     let said = |status: &Status| {
         let ready = conditions::find(&status.conditions, conditions::READY).cloned();
         (status.state, ready.map(|ready| (ready.reason, ready.message)), status.attempts)
     };
-    if old.map(said).as_ref() == Some(&said(new)) {
+    if old.map(said).as_ref() == Some(&said(new)) || is_cleaned(new) {
         return None;
     }
     let ready = conditions::find(&new.conditions, conditions::READY)?;
@@ -201,7 +214,7 @@ pub(super) fn notice(old: Option<&Status>, new: &Status) -> Option<Notice> {
 /// The Event of a release.
 pub(super) fn farewell(release: &Release) -> Notice {
     let (kind, reason, note) = match release {
-        Release::Cleaned => (Kind::Normal, "CleanedUp", "the node is cleaned up".to_owned()),
+        Release::Cleaned => (Kind::Normal, CLEANED_UP, "the node is cleaned up".to_owned()),
         Release::Skipped(why) => (Kind::Warning, "CleanupSkipped", format!("released without a cleanup: {why}")),
         Release::Abandoned(why) => (Kind::Warning, "CleanupAbandoned", format!("released without a cleanup: {why}")),
     };

@@ -3,6 +3,7 @@
 mod api_errors;
 mod fixtures;
 mod jobs;
+mod model;
 mod outcomes;
 mod plans;
 mod statuses;

@@ -70,18 +70,18 @@ fn an_interface_that_the_report_leaves_out_has_failed() {
 
 #[test]
 fn a_job_that_failed_without_a_report_says_why_as_well_as_can_be_known() {
-    let evicted = |job: &AgentJob| AgentPod {
-        ended: true,
-        failure: Some(("Evicted".to_owned(), "The node was low on resource: memory".to_owned())),
-        ..running_pod(job)
-    };
-    let pods: [(&str, JobPhase, Box<dyn Fn(&AgentJob) -> Vec<AgentPod>>, &str, &str); 4] = [
-        ("crash", failed(), Box::new(|job| vec![ended_pod(job, 139, "")]), "AgentFailed", "exit code 139: Error"),
-        ("last words", failed(), Box::new(|job| vec![ended_pod(job, 101, "panicked\n")]), "AgentFailed", "panicked"),
-        ("evicted", failed(), Box::new(move |job| vec![evicted(job)]), "Evicted", "low on resource"),
-        ("deadline", deadline_exceeded(), Box::new(|_| Vec::new()), "DeadlineExceeded", "longer than"),
+    type Pods = fn(&AgentJob) -> Vec<AgentPod>;
+    fn evicted(job: &AgentJob) -> AgentPod {
+        let failure = Some(("Evicted".to_owned(), "The node was low on resource: memory".to_owned()));
+        AgentPod { ended: true, failure, ..running_pod(job) }
+    }
+    let cases: [(&str, JobPhase, Pods, &str, &str); 4] = [
+        ("crash", failed(), |job| vec![ended_pod(job, 139, "")], "AgentFailed", "exit code 139: Error"),
+        ("last words", failed(), |job| vec![ended_pod(job, 101, "panicked\n")], "AgentFailed", "panicked"),
+        ("evicted", failed(), |job| vec![evicted(job)], "Evicted", "low on resource"),
+        ("deadline", deadline_exceeded(), |_| Vec::new(), "DeadlineExceeded", "longer than"),
     ];
-    for (what, phase, pods, reason, words) in pods {
+    for (what, phase, pods, reason, words) in cases {
         let outcome = outcome(phase, pods);
         assert_eq!(outcome.why.reason, reason, "{what}");
         assert!(outcome.why.message.contains(words), "{what}: {}", outcome.why.message);

@@ -2,10 +2,10 @@
 
 use crate::api::agent::{AgentAction, OsKind};
 use crate::api::multinic::State;
-use crate::controllers::multinic::labels;
 use crate::controllers::multinic::observe::{JobPhase, NodeFacts, Observed};
-use crate::controllers::multinic::plan::{JobRef, Plan, Progress, Release};
+use crate::controllers::multinic::plan::{JobRef, Plan, Progress, Release, Try};
 use crate::controllers::multinic::validate::Refusal;
+use crate::controllers::multinic::{labels, status};
 
 use super::fixtures::*;
 
@@ -218,7 +218,21 @@ fn a_deleted_configuration_has_its_node_cleaned_up() {
 
     let done = numbered_job(AgentAction::Cleanup, 2, 1, JobPhase::Complete);
     let released = observed().deleted().with_job(done.clone()).plan();
+    assert_eq!(released.progress, Progress::Cleaned { run: Try::from(&done) });
     assert_eq!((released.release, released.discard), (Some(Release::Cleaned), refs(&[&done])));
+}
+
+#[test]
+fn a_cleanup_that_was_told_of_is_not_made_again() {
+    let cleanup = numbered_job(AgentAction::Cleanup, 2, 1, JobPhase::Complete);
+    let mut told = observed().deleted();
+    told.config.status = status::render(&told.config, &Progress::Cleaned { run: Try::from(&cleanup) }, now());
+    assert_eq!((told.plan().release, told.plan().create), (Some(Release::Cleaned), None), "its Job is gone already");
+    let left = told.with_job(cleanup.clone()).plan();
+    assert_eq!(
+        (left.release, left.discard, left.progress),
+        (Some(Release::Cleaned), refs(&[&cleanup]), Progress::Unchanged)
+    );
 }
 
 #[test]

@@ -45,6 +45,7 @@ fn every_progress() -> Vec<Progress> {
         Progress::Running { run: run(), trouble: Some(Why::new("ImagePullBackOff", "no such host")) },
         configured(),
         partly(),
+        Progress::Cleaned { run: run() },
         Progress::NotCleaned { run: run(), why: Why::new("AgentFailed", "no"), retry: seconds_later(10) },
         Progress::Lost { run: run(), retry: seconds_later(10) },
     ]
@@ -93,8 +94,8 @@ fn the_state_follows_the_progress() {
         (running(), State::InProgress, "False", "Applying"),
         (configured(), State::Configured, "True", "Configured"),
         (partly(), State::Failed, "False", "InterfacesFailed"),
-        (every_progress().remove(8), State::Failed, "False", "CleanupFailed"),
-        (every_progress().remove(9), State::Pending, "False", "JobLost"),
+        (every_progress().remove(9), State::Failed, "False", "CleanupFailed"),
+        (every_progress().remove(10), State::Pending, "False", "JobLost"),
     ] {
         let status = after(config(), &progress, now()).status.unwrap();
         assert_eq!((status.state, ready(&status)), (Some(state), (holds, reason)));
@@ -104,8 +105,8 @@ fn the_state_follows_the_progress() {
 #[test]
 fn each_interface_has_an_entry_of_its_own_whatever_happens() {
     for progress in every_progress() {
-        if matches!(progress, Progress::NotCleaned { .. }) {
-            continue; // Shows what was configured before.
+        if matches!(progress, Progress::NotCleaned { .. } | Progress::Cleaned { .. }) {
+            continue; // Show what was configured before, and nothing.
         }
         let status = after(config(), &progress, now()).status.unwrap();
         let entries: Vec<_> = status.interface_statuses.iter().map(|it| (it.id, it.name.as_str())).collect();
