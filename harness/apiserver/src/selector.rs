@@ -172,9 +172,9 @@ impl Parser {
 
     fn take(&mut self, operator: bool) -> (Token, String) {
         let (token, text) = self.peek(operator);
-        let taken = (token, text.to_owned());
+        let found = (token, text.to_owned());
         self.at += 1;
-        taken
+        found
     }
 
     fn selector(mut self) -> Result<Vec<Requirement>, Malformed> {

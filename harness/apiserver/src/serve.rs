@@ -236,8 +236,8 @@ async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin + 'static, serve
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(PATIENCE);
     builder.http2().timer(TokioTimer::new());
-    let served = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(server)).into_owned();
-    if let Err(error) = watcher.watch(served).await {
+    let exchange = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(server)).into_owned();
+    if let Err(error) = watcher.watch(exchange).await {
         tracing::debug!(error, "a connection broke off");
     }
 }

@@ -75,6 +75,7 @@ impl Stored {
     }
 
     /// The same state under a later revision: the last thing a watch sees of an object that leaves its selection.
+    #[must_use]
     pub fn at(&self, revision: u64) -> Self {
         Self::new(self.value.clone(), revision)
     }

@@ -24,7 +24,7 @@ use crate::store::{Change, Compacted, Event, Follower, Snapshot, Stored};
 use crate::table::{self, IncludeObject};
 
 /// How often a quiet watch tells how far it is.
-const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
+const BOOKMARK_INTERVAL: Duration = Duration::from_mins(1);
 /// How long before its end a watch tells so once more, so that its client need not read much again.
 const BOOKMARK_BEFORE_END: Duration = Duration::from_secs(2);
 /// How long a watch lasts for a client that does not say: one to two times this.

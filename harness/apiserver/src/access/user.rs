@@ -42,7 +42,7 @@ impl User {
         Self { name: "system:anonymous".to_owned(), groups: vec![UNAUTHENTICATED.to_owned()], ..Self::default() }
     }
 
-    /// The identity of a ServiceAccount.
+    /// The identity of a service account.
     pub fn service_account(namespace: &str, name: &str) -> Self {
         Self::new(
             format!("system:serviceaccount:{namespace}:{name}"),

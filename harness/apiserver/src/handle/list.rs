@@ -128,7 +128,7 @@ pub(super) async fn list(call: &Call) -> Result<Reply, ApiError> {
         None => None,
     };
     let snapshot = snapshot(call, start.as_ref(), limit).await?;
-    let page = page(call, &filter, snapshot.objects, start.map(|t| t.start), limit);
+    let page = page(call, &filter, snapshot.objects, start.as_ref(), limit);
     let mut metadata = json!({"resourceVersion": snapshot.revision.to_string()});
     if let Some(last) = page.last {
         let start = format!("{last}\0");
@@ -169,7 +169,7 @@ struct Page {
     remaining: usize,
 }
 
-fn page(call: &Call, filter: &Filter, all: Vec<Arc<Stored>>, start: Option<String>, limit: usize) -> Page {
+fn page(call: &Call, filter: &Filter, all: Vec<Arc<Stored>>, start: Option<&Token>, limit: usize) -> Page {
     let position = |object: &Stored| match call.target.namespace.as_str() {
         "" if call.resource.namespaced => {
             format!("{}/{}", crate::lifecycle::meta(&object.value, "namespace"), name(object))
@@ -177,7 +177,7 @@ fn page(call: &Call, filter: &Filter, all: Vec<Arc<Stored>>, start: Option<Strin
         _ => name(object).to_owned(),
     };
     let mut objects = Vec::new();
-    let mut rest = all.into_iter().skip_while(|o| start.as_ref().is_some_and(|s| position(o) < *s)).peekable();
+    let mut rest = all.into_iter().skip_while(|o| start.is_some_and(|t| position(o) < t.start)).peekable();
     while let Some(object) = rest.next() {
         if !filter.matches(call, &object.value) {
             continue;

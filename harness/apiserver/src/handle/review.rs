@@ -76,7 +76,7 @@ fn token_status(call: &Call, token: &str) -> Value {
     }
 }
 
-/// A token for a ServiceAccount. The server keeps no signing keys, and says so.
+/// A token for a service account. The server keeps no signing keys, and says so.
 pub(super) fn token(call: &Call) -> Result<Reply, ApiError> {
     let account = call.store().get(&call.collection(), &call.key()).ok_or_else(|| call.not_found())?;
     let name = meta(&account.value, "name");
