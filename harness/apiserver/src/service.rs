@@ -6,7 +6,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -93,6 +93,8 @@ pub(crate) struct Inner {
     pub(crate) store: Store,
     pub(crate) registry: Registry,
     pub(crate) records: broadcast::Sender<Arc<Record>>,
+    /// Held while a definition's resources are put into the registry.
+    pub(crate) definitions: Mutex<()>,
     /// Ends all watches.
     pub(crate) closing: CancellationToken,
 }
@@ -110,6 +112,7 @@ impl ApiServer {
             store,
             registry: Registry::builtin(),
             records: broadcast::Sender::new(RECORDS_KEPT),
+            definitions: Mutex::new(()),
             closing: CancellationToken::new(),
         }))
     }

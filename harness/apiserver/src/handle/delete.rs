@@ -12,6 +12,7 @@ use crate::admission;
 use crate::decode;
 use crate::hooks;
 use crate::lifecycle::{self, DeleteOptions, Deletion, meta};
+use crate::resources::customresourcedefinition::finalizer;
 use crate::status::ApiError;
 use crate::store::Stored;
 
@@ -76,7 +77,7 @@ pub(super) fn remove(call: &mut Call, options: &DeleteOptions) -> Result<Reply, 
         let live = call.store().get(&collection, &key).ok_or_else(|| call.not_found())?;
         let resource = Arc::clone(&call.resource);
         let decision = lifecycle::delete(&live.value, &resource, options, call.now())?;
-        let decision = namespace_decision(call, &live, decision);
+        let decision = special_decision(call, &live, decision);
         match decision {
             Deletion::Pending => return Ok(gone(call, &live.value, Written::Stored(live.clone()))),
             Deletion::Remove if dry_run => {
@@ -84,7 +85,7 @@ pub(super) fn remove(call: &mut Call, options: &DeleteOptions) -> Result<Reply, 
             }
             Deletion::Remove => {
                 let Ok(last) = call.store().delete(&collection, key.clone(), live.revision) else { continue };
-                hooks::after_write(&call.server, &resource, None);
+                hooks::after_write(&call.server, &resource, &key.name);
                 return Ok(gone(call, &live.value, Written::Stored(last)));
             }
             Deletion::Mark(next) | Deletion::MarkAndRemove(next) if dry_run => {
@@ -95,22 +96,25 @@ pub(super) fn remove(call: &mut Call, options: &DeleteOptions) -> Result<Reply, 
                     return Ok(reply(Written::Stored(live), StatusCode::OK));
                 }
                 let Ok(stored) = call.store().update(&collection, key.clone(), live.revision, next) else { continue };
-                hooks::after_write(&call.server, &resource, Some(&stored.value));
+                hooks::after_write(&call.server, &resource, &key.name);
                 return Ok(reply(Written::Stored(stored), StatusCode::OK));
             }
             Deletion::MarkAndRemove(next) => {
                 let Ok(stored) = call.store().update(&collection, key.clone(), live.revision, next) else { continue };
                 // Whoever changes it between the two writes has the object deleted all the same, next time round.
                 let Ok(last) = call.store().delete(&collection, key.clone(), stored.revision) else { continue };
-                hooks::after_write(&call.server, &resource, None);
+                hooks::after_write(&call.server, &resource, &key.name);
                 return Ok(gone(call, &stored.value, Written::Stored(last)));
             }
         }
     }
 }
 
-/// A namespace ends in its own way: it is marked, and removed when its finalizers are gone.
-fn namespace_decision(call: &Call, live: &Stored, decision: Deletion) -> Deletion {
+/// Namespaces and definitions end in their own way: they are marked, and removed once what they hold is gone.
+fn special_decision(call: &Call, live: &Stored, decision: Deletion) -> Deletion {
+    if hooks::is_definition(&call.resource) {
+        return finalizer::mark(&live.value, &call.now_text()).map_or(decision, Deletion::Mark);
+    }
     if !write::is_namespace(call) || live.value["spec"]["finalizers"].as_array().is_none_or(Vec::is_empty) {
         return decision;
     }

@@ -70,8 +70,8 @@ pub(crate) fn insert(call: &mut Call, mut object: Value) -> Result<Written, ApiE
         };
         match stored {
             Ok(stored) => {
+                crate::hooks::after_write(&call.server, &resource, &name);
                 call.target.name = name;
-                crate::hooks::after_write(&call.server, &resource, Some(&stored.value));
                 return Ok(Written::Stored(stored));
             }
             Err(_) if generated => {}
@@ -116,7 +116,7 @@ pub(crate) fn replace(
                 if call.store().delete(&collection, key.clone(), live.revision).is_err() {
                     continue;
                 }
-                crate::hooks::after_write(&call.server, &call.resource, None);
+                crate::hooks::after_write(&call.server, &call.resource, &key.name);
             }
             return Ok(Written::Only(new));
         }
@@ -127,7 +127,7 @@ pub(crate) fn replace(
             return Ok(Written::Only(new));
         }
         if let Ok(stored) = call.store().update(&collection, key.clone(), live.revision, new) {
-            crate::hooks::after_write(&call.server, &call.resource, Some(&stored.value));
+            crate::hooks::after_write(&call.server, &call.resource, &key.name);
             return Ok(Written::Stored(stored));
         }
     }
