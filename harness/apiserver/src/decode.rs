@@ -6,7 +6,7 @@ use http::{HeaderMap, StatusCode, header};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-use crate::field::quote;
+use crate::field::{FieldError, quote};
 use crate::resource::Resource;
 use crate::resources;
 use crate::route::Query;
@@ -87,40 +87,50 @@ pub fn object(
 ) -> Result<Value, ApiError> {
     let Parsed { value, duplicates } = parse(body, media)?;
     let object = typed(value, resource)?;
-    finish(object, duplicates, resource, validation, warnings)
+    let refuse = |_: &Value, why: &str| cannot_handle(&resource.kind, &resource.version, &resource.kind, why);
+    finish(object, twice(duplicates), resource, validation, warnings, &refuse)
 }
 
-/// As [`object`] for an object that is parsed already, such as the result of a patch.
+/// As [`object`] for the result of a patch. `problems` are what strict validation has against the patch itself, and
+/// `shown` says what is quoted when the result cannot be read.
 ///
 /// # Errors
-/// As [`object`].
-pub fn value(
+/// As [`object`], but 422 for values of a wrong type and what strict validation refuses.
+pub fn patched(
     value: Value,
+    problems: Vec<String>,
     resource: &Resource,
     validation: FieldValidation,
     warnings: &mut Vec<String>,
+    shown: &dyn Fn(&Value) -> String,
 ) -> Result<Value, ApiError> {
-    finish(typed(value, resource)?, Vec::new(), resource, validation, warnings)
+    let refuse =
+        |object: &Value, why: &str| ApiError::invalid("", "", "", &[FieldError::invalid("patch", shown(object), why)]);
+    finish(typed(value, resource)?, problems, resource, validation, warnings, &refuse)
+}
+
+/// What strict validation says of fields that stand twice.
+pub fn twice(paths: Vec<String>) -> Vec<String> {
+    paths.into_iter().map(|path| format!("duplicate field {}", quote(&path))).collect()
 }
 
 fn finish(
     mut object: Value,
-    duplicates: Vec<String>,
+    mut problems: Vec<String>,
     resource: &Resource,
     validation: FieldValidation,
     warnings: &mut Vec<String>,
+    refuse: &dyn Fn(&Value, &str) -> ApiError,
 ) -> Result<Value, ApiError> {
     if resource.definition.is_none() {
-        schema::strict::decode(&mut object, &resource.schema)
-            .map_err(|why| cannot_handle(&resource.kind, &resource.version, &resource.kind, &why))?;
+        let decoded = schema::strict::decode(&mut object, &resource.schema);
+        decoded.map_err(|why| refuse(&object, &why))?;
     }
-    let unknown = schema::prune::apply(&mut object, &resource.schema);
-    let problems: Vec<String> =
-        duplicates.into_iter().map(|path| format!("duplicate field {}", quote(&path))).chain(unknown).collect();
+    problems.extend(schema::prune::apply(&mut object, &resource.schema));
     match validation {
         FieldValidation::Strict if !problems.is_empty() => {
             let why = format!("strict decoding error: {}", problems.join(", "));
-            return Err(cannot_handle(&resource.kind, &resource.version, &resource.kind, &why));
+            return Err(refuse(&object, &why));
         }
         FieldValidation::Warn => warnings.extend(problems),
         _ => {}

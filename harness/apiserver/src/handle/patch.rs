@@ -33,7 +33,7 @@ pub(super) fn patch(call: &mut Call) -> Result<Reply, ApiError> {
                 let resource = Arc::clone(&call.resource);
                 let live = in_version(&resource, &live.value);
                 let patched = patch::apply(kind, &live, &call.body, &resource.schema)?;
-                let object = decoded(call, patched)?;
+                let object = decoded(call, patched, Some(kind))?;
                 Ok(onto(call, object, &live))
             })?;
             Ok(reply(written, StatusCode::OK))
@@ -74,11 +74,14 @@ fn check_options(call: &Call, kind: &Kind) -> Result<(), ApiError> {
     Err(ApiError::invalid("meta.k8s.io", "PatchOptions", "", &[own]))
 }
 
-/// What a patch made, as if it had come as a whole.
-fn decoded(call: &mut Call, patched: Value) -> Result<Value, ApiError> {
+/// What a patch (or an apply) made, as if it had come as a whole.
+fn decoded(call: &mut Call, patched: Value, kind: Option<PatchKind>) -> Result<Value, ApiError> {
     let resource = Arc::clone(&call.resource);
     let validation = FieldValidation::of(&call.query);
-    let mut object = decode::value(patched, &resource, validation, &mut call.warnings)?;
+    let problems = kind.map(|kind| patch::problems(kind, &call.body)).unwrap_or_default();
+    let body = &call.body;
+    let shown = |object: &Value| kind.map(|kind| patch::shown(kind, body, object)).unwrap_or_default();
+    let mut object = decode::patched(patched, problems, &resource, validation, &mut call.warnings, &shown)?;
     fill_in(call, &mut object);
     check_name(&object, &call.target.name)?;
     lifecycle::put_in_namespace(&mut object, &resource, &call.target.namespace)?;
@@ -87,9 +90,18 @@ fn decoded(call: &mut Call, patched: Value) -> Result<Value, ApiError> {
 }
 
 fn apply_configuration(call: &mut Call) -> Result<Reply, ApiError> {
-    let decode::Parsed { value: mut applied, .. } = decode::parse(&call.body, Media::Yaml)?;
+    let decode::Parsed { value: mut applied, duplicates } = decode::parse(&call.body, Media::Yaml)?;
     if !applied.is_object() {
         return Err(ApiError::bad_request("error decoding YAML: the body is no object"));
+    }
+    let twice = decode::twice(duplicates);
+    match FieldValidation::of(&call.query) {
+        FieldValidation::Strict if !twice.is_empty() => {
+            let message = format!("error strict decoding patch: {}", twice.join(", "));
+            return Err(ApiError::bad_request(message));
+        }
+        FieldValidation::Warn => call.warnings.extend(twice),
+        _ => {}
     }
     lifecycle::match_name(&mut applied, &call.target.name)?;
     let force = call.query.flag("force");
@@ -101,13 +113,13 @@ fn apply_configuration(call: &mut Call) -> Result<Reply, ApiError> {
         access::authorize(&call.server, &call.user, &target)?;
         let mut object = apply::apply(None, &applied, &manager, force, &resource, &call.now_text())?;
         lifecycle::wipe_system_fields(&mut object);
-        let object = decoded(call, object)?;
+        let object = decoded(call, object, None)?;
         return Ok(reply(insert(call, object)?, StatusCode::CREATED));
     }
     let written = replace(call, |call, live| {
         let live = in_version(&resource, &live.value);
         let merged = apply::apply(Some(&live), &applied, &manager, force, &resource, &call.now_text())?;
-        let object = decoded(call, merged)?;
+        let object = decoded(call, merged, None)?;
         Ok(match call.target.subresource.as_str() {
             "status" => lifecycle::prepare_status_update(&object, &live, &resource),
             _ => object,

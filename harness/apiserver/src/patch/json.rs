@@ -53,6 +53,18 @@ pub fn apply_operations(object: &mut Value, operations: Value) -> Result<(), Str
     run(object, &operations).map_err(|error| error.to_string())
 }
 
+/// Paths of fields that no operation has.
+pub(super) fn unknown_fields(operations: &Value) -> Vec<String> {
+    let fields = operations
+        .as_array()
+        .into_iter()
+        .flatten()
+        .enumerate()
+        .flat_map(|(at, operation)| operation.as_object().into_iter().flatten().map(move |(name, _)| (at, name)));
+    let unknown = fields.filter(|(_, name)| !matches!(name.as_str(), "op" | "path" | "from" | "value"));
+    unknown.map(|(at, name)| format!("[{at}].{name}")).collect()
+}
+
 fn decode(body: Value) -> Result<Vec<Operation>, ApiError> {
     let wrong = |what: &Value, into: &str| {
         let what = go::json_type(what);

@@ -12,6 +12,8 @@ mod strategic;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
+use crate::decode;
+use crate::field::quote;
 use crate::go;
 use crate::schema::node::SchemaRef;
 use crate::status::ApiError;
@@ -40,6 +42,26 @@ pub fn apply(kind: PatchKind, live: &Value, body: &[u8], schema: &SchemaRef) -> 
         PatchKind::Strategic => {
             strategic::apply(live, fields(body, "")?.unwrap_or_default(), schema).map_err(Into::into)
         }
+    }
+}
+
+/// What strict validation has against a patch: fields that stand twice, and operations with fields of no meaning.
+pub fn problems(kind: PatchKind, body: &[u8]) -> Vec<String> {
+    // A patch that cannot be read has been refused already.
+    let Ok(parsed) = decode::parse(body, decode::Media::Json) else { return Vec::new() };
+    let twice = decode::twice(parsed.duplicates);
+    if kind != PatchKind::Json {
+        return twice;
+    }
+    let unknown = json::unknown_fields(&parsed.value).into_iter().map(|path| format!("unknown field {}", quote(&path)));
+    twice.into_iter().chain(unknown).map(|problem| format!("json patch {problem}")).collect()
+}
+
+/// What is quoted when the patched object cannot be read.
+pub fn shown(kind: PatchKind, body: &[u8], patched: &Value) -> String {
+    match kind {
+        PatchKind::Strategic => go::plain(&serde_json::from_slice(body).unwrap_or_default()),
+        PatchKind::Json | PatchKind::Merge => go::json(patched),
     }
 }
 
