@@ -86,6 +86,11 @@ impl FieldError {
         Self::new(Kind::Invalid, field, value, detail)
     }
 
+    /// A malformed value that is shown in a form of its own instead of as JSON.
+    pub fn shown(field: impl Into<String>, value: &str, detail: &str) -> Self {
+        Self { kind: Kind::Invalid, field: field.into(), value: None, detail: format!("{value}: {detail}") }
+    }
+
     /// A value that is missing.
     pub fn required(field: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { kind: Kind::Required, field: field.into(), value: None, detail: detail.into() }

@@ -102,6 +102,14 @@ pub trait Rules: Send + Sync + std::fmt::Debug {
         true
     }
 
+    /// Whether [`Rules::allocate`] is to be called with the other objects of the kind.
+    fn needs_peers(&self) -> bool {
+        false
+    }
+
+    /// Gives a new or changed object what no other object of its kind may have, like a service's address.
+    fn allocate(&self, _object: &mut Value, _peers: &[&Value]) {}
+
     /// What is wrong with a new object's own fields (its metadata is checked elsewhere).
     fn validate(&self, _object: &Value) -> Vec<FieldError> {
         Vec::new()
@@ -125,6 +133,11 @@ pub trait Rules: Send + Sync + std::fmt::Debug {
     /// Seconds of grace a deletion gets when the caller asked for `requested`; none means at once.
     fn grace_seconds(&self, _object: &Value, _requested: Option<i64>) -> Option<i64> {
         None
+    }
+
+    /// The fields that objects can be selected by, besides name and namespace.
+    fn fields(&self) -> &'static [&'static str] {
+        &[]
     }
 
     /// The value of a selectable field that is not simply at its path; the outer none means the field is unknown.

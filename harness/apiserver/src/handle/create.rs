@@ -10,6 +10,7 @@ use super::{Call, Reply};
 use crate::apply::{Operation, managed};
 use crate::decode::{self, FieldValidation};
 use crate::lifecycle;
+use crate::resources;
 use crate::schema;
 use crate::status::ApiError;
 
@@ -27,10 +28,11 @@ pub(super) fn create(call: &mut Call) -> Result<Reply, ApiError> {
     Ok(reply(insert(call, object)?, StatusCode::CREATED))
 }
 
-/// Defaults of the schema, then of the kind.
+/// Defaults of the schema, then of the kind, in the form the server writes.
 pub(super) fn fill_in(call: &Call, object: &mut Value) {
     schema::default::apply(object, &call.resource.schema);
     call.resource.rules.default(object);
+    resources::normalise(&call.resource, object);
 }
 
 /// The answer to a write.

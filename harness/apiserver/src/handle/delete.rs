@@ -19,11 +19,23 @@ use crate::store::Stored;
 pub(super) fn delete(call: &mut Call) -> Result<Reply, ApiError> {
     let options = options(call)?;
     admission::admit_delete(&call.resource, &call.target.name)?;
+    warn_of_orphans(call, &options);
     remove(call, &options)
+}
+
+/// Jobs leave their pods behind unless told otherwise, which surprises people.
+fn warn_of_orphans(call: &mut Call, options: &DeleteOptions) {
+    let told = options.propagation.is_some() || options.orphan_dependents.is_some();
+    if !told && call.resource.group == "batch" && call.resource.plural == "jobs" {
+        let warning = "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to \
+                       remove them or set propagationPolicy=Orphan to suppress this warning";
+        call.warnings.push(warning.to_owned());
+    }
 }
 
 pub(super) async fn delete_collection(call: &mut Call) -> Result<Reply, ApiError> {
     let options = options(call)?;
+    warn_of_orphans(call, &options);
     let listed = super::list::list(call).await?;
     let Reply::List(metadata, objects) = listed else { return Ok(listed) };
     let namespace = call.target.namespace.clone();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::Call;
+use super::create::fill_in;
 use crate::admission;
 use crate::apply::managed;
 use crate::field::FieldError;
@@ -43,17 +44,21 @@ pub(crate) fn insert(call: &mut Call, mut object: Value) -> Result<Written, ApiE
     let fields = metadata(&mut object);
     fields.insert("uid".to_owned(), call.server.0.entropy.uid().into());
     fields.insert("creationTimestamp".to_owned(), call.now_text().into());
-    lifecycle::prepare_create(&mut object, &resource);
-    resources::normalise(&resource, &mut object);
+    let asked = object;
     for _ in 0..NAME_ATTEMPTS {
+        // The kind's rules may write the name into other fields, so each name starts from what was asked for.
+        let mut object = asked.clone();
         if generated {
             let name = format!("{}{}", prefix(meta(&object, "generateName")), call.server.0.entropy.suffix());
             metadata(&mut object).insert("name".to_owned(), name.into());
         }
+        lifecycle::prepare_create(&mut object, &resource);
+        allocate(call, &mut object);
         let errors = validate_create(call, &object);
         if !errors.is_empty() {
             return Err(ApiError::invalid(&resource.group, &resource.kind, meta(&object, "name"), &errors));
         }
+        fill_in(call, &mut object);
         call.warnings.extend(resources::metadata::warnings(&resource, &object));
         if !meta(&object, "resourceVersion").is_empty() {
             return Err(ApiError::unclassified("resourceVersion should not be set on objects to be created"));
@@ -84,7 +89,7 @@ pub(crate) fn insert(call: &mut Call, mut object: Value) -> Result<Written, ApiE
             }
         }
     }
-    Err(ApiError::name_not_generated(&resource.group, &resource.plural, meta(&object, "name")))
+    Err(ApiError::name_not_generated(&resource.group, &resource.plural, meta(&asked, "generateName")))
 }
 
 /// The longest prefix that leaves room for the suffix in a name of 63 characters.
@@ -159,15 +164,29 @@ fn prepare(call: &mut Call, mut new: Value, live: &Stored) -> Result<Value, ApiE
     let status = call.target.subresource == "status";
     if !status && call.target.subresource != "finalize" {
         lifecycle::prepare_update(&mut new, old, &resource);
+        allocate(call, &mut new);
     }
     resources::normalise(&resource, &mut new);
     let errors = validate_update(call, &new, old);
     if !errors.is_empty() {
         return Err(ApiError::invalid(&resource.group, &resource.kind, &call.target.name, &errors));
     }
+    // A real server defaults once more whatever it reads back from its storage.
+    fill_in(call, &mut new);
     call.warnings.extend(resources::metadata::warnings(&resource, &new));
     managed::keep_times(&mut new, old);
     Ok(new)
+}
+
+/// Gives an object what no other of its kind may have.
+fn allocate(call: &Call, object: &mut Value) {
+    let rules = call.resource.rules;
+    if rules.needs_peers() {
+        let uid = meta(object, "uid").to_owned();
+        let peers = call.store().list(&call.collection(), None, None).map(|now| now.objects).unwrap_or_default();
+        let peers: Vec<&Value> = peers.iter().filter(|p| p.uid() != uid).map(|p| &p.value).collect();
+        rules.allocate(object, &peers);
+    }
 }
 
 fn check_revision(call: &Call, new: &Value, live: &Stored) -> Result<(), ApiError> {

@@ -218,6 +218,7 @@ fn read_resource(group: &str, version: &str, document: &Value) -> Resource {
     let kind = string(&document["responseKind"]["kind"]);
     let subresources: Vec<Subresource> = list(&document["subresources"]).iter().map(read_subresource).collect();
     let has = |name: &str| subresources.iter().any(|s| s.name == name);
+    let rules = rules(group, &kind);
     let schema: &'static str = Box::leak(schema_name(group, version, &kind).into_boxed_str());
     Resource {
         group: group.to_owned(),
@@ -237,11 +238,11 @@ fn read_resource(group: &str, version: &str, document: &Value) -> Resource {
             label_selector: Some(".spec.selector".to_owned()),
         }),
         columns: Vec::new(),
-        selectable_fields: Vec::new(),
+        selectable_fields: rules.fields().iter().map(|field| (*field).to_owned()).collect(),
         definition: None,
         deprecation: None,
         storage_version: None,
-        rules: rules(group, &kind),
+        rules,
         subresources,
         kind,
     }

@@ -72,6 +72,20 @@ impl Rules for Pod {
         Some(if seconds < 0 { 1 } else { seconds })
     }
 
+    fn fields(&self) -> &'static [&'static str] {
+        &[
+            "spec.nodeName",
+            "spec.restartPolicy",
+            "spec.schedulerName",
+            "spec.serviceAccountName",
+            "spec.hostNetwork",
+            "status.phase",
+            "status.podIP",
+            "status.podIPs",
+            "status.nominatedNodeName",
+        ]
+    }
+
     fn field(&self, pod: &Value, path: &str) -> Option<String> {
         let (spec, status) = (&pod["spec"], &pod["status"]);
         let value = match path {
