@@ -38,7 +38,8 @@ pub(super) struct Undone {
 pub(super) async fn apply<H: Host>(host: &H, macs: &BTreeSet<Mac>, group: &Group) -> Result<Done, Undone> {
     let scopes: Vec<&Member> = group.iter().collect();
     let stages = group.iter().map(|member| member.targets.len()).max().unwrap_or(0);
-    let mut run = Run { host, macs, members: &scopes, done: Done::default(), ignored: BTreeSet::new() };
+    let mut run =
+        Run { host, macs, members: &scopes, done: Done::default(), failed: BTreeSet::new(), ignored: BTreeSet::new() };
     let mut now: Vec<State> = group.iter().map(|member| member.before.clone()).collect();
     for stage in 0..stages {
         // Members with fewer stages wait at their last target.
@@ -64,6 +65,8 @@ struct Run<'a, H> {
     macs: &'a BTreeSet<Mac>,
     members: &'a [&'a Member],
     done: Done,
+    /// Sysctls that could not be set once.
+    failed: BTreeSet<(usize, Sysctl)>,
     /// Sysctls that the host does not let us set.
     ignored: BTreeSet<(usize, Sysctl)>,
 }
@@ -117,8 +120,12 @@ impl<H: Host> Run<'_, H> {
                 let Step::SetSysctl { key, .. } = step else {
                     return Err(Failure::new(step.reason(), error.to_string()));
                 };
-                self.ignored.insert((member, *key));
-                self.done.warnings.push((member, error.to_string()));
+                // What is not allowed never will be; anything else gets a second try.
+                let again = error.kind != HostErrorKind::Denied && self.failed.insert((member, *key));
+                if !again {
+                    self.ignored.insert((member, *key));
+                    self.done.warnings.push((member, error.to_string()));
+                }
                 Ok(())
             }
         }

@@ -100,7 +100,7 @@ pub(super) fn plan(
             }
         }
     }
-    refuse_taken_names(observed, &mut candidates, &mut refused);
+    refuse_taken(observed, &mut candidates, &mut refused);
     let groups = grouped(&candidates)
         .into_iter()
         .map(|group| group.into_iter().map(|at| member(observed, os, settings, &candidates, at)).collect())
@@ -161,28 +161,55 @@ fn in_use(observed: &Observed, link: &Link) -> Option<String> {
     })
 }
 
-/// Refuses those whose name is held by a link that will not give it up, and then those that wait for these.
-fn refuse_taken_names(
-    observed: &Observed,
-    candidates: &mut Vec<Candidate<'_>>,
-    refused: &mut BTreeMap<usize, Failure>,
-) {
+/// Refuses those who need what a link has that will not give it up, and then those that wait for these.
+fn refuse_taken(observed: &Observed, candidates: &mut Vec<Candidate<'_>>, refused: &mut BTreeMap<usize, Failure>) {
     loop {
         let taken = candidates.iter().enumerate().find_map(|(at, candidate)| {
-            let name = candidate.wanted.name();
-            let holder = observed.holder(&name).filter(|holder| holder.index != candidate.link.index)?;
-            let leaves = |other: &Candidate<'_>| other.link.index == holder.index && holder.name == name;
-            (!candidates.iter().any(leaves)).then(|| (at, name, holder.name.clone(), holder.mac))
+            let failure = name_taken(observed, candidates, candidate);
+            Some((at, failure.or_else(|| routing_taken(observed, candidates, candidate))?))
         });
-        let Some((at, name, holder, mac)) = taken else { return };
-        let mac = mac.map_or_else(String::new, |mac| format!(" with MAC address {mac}"));
-        let message = if holder == name {
-            format!("another link{mac} is named {name}")
-        } else {
-            format!("{name} is an alternative name of {holder}{mac}")
-        };
-        refused.insert(candidates.remove(at).index, Failure::new(Reason::NameInUse, message));
+        let Some((at, failure)) = taken else { return };
+        refused.insert(candidates.remove(at).index, failure);
     }
+}
+
+/// Whether another link has the name, and does not leave it.
+fn name_taken(observed: &Observed, candidates: &[Candidate<'_>], candidate: &Candidate<'_>) -> Option<Failure> {
+    let name = candidate.wanted.name();
+    let holder = observed.holder(&name).filter(|holder| holder.index != candidate.link.index)?;
+    if holder.name == name && candidates.iter().any(|other| other.link.index == holder.index) {
+        return None;
+    }
+    let mac = holder.mac.map_or_else(String::new, |mac| format!(" with MAC address {mac}"));
+    let message = if holder.name == name {
+        format!("another link{mac} is named {name}")
+    } else {
+        format!("{name} is an alternative name of {}{mac}", holder.name)
+    };
+    Some(Failure::new(Reason::NameInUse, message))
+}
+
+/// Whether an interface that keeps what it has, since nothing can be done about it, has the address or the table.
+/// Packets of the two would take each other's routes.
+fn routing_taken(observed: &Observed, candidates: &[Candidate<'_>], candidate: &Candidate<'_>) -> Option<Failure> {
+    let wanted = candidate.wanted.applied()?;
+    let (number, what) = observed.records.iter().find_map(|(number, record)| {
+        let mac = record.mac.filter(|mac| candidates.iter().all(|other| other.wanted.mac != *mac))?;
+        if observed.with_mac(mac).is_empty() {
+            return None;
+        }
+        let mut past = record.applied.into_iter().chain(record.leaving);
+        past.find_map(|applied| {
+            if applied.address.addr() == wanted.address.addr() {
+                Some((*number, format!("address {}", wanted.address.addr())))
+            } else {
+                let table = applied.table.filter(|table| wanted.table == Some(*table))?;
+                Some((*number, format!("table {table}")))
+            }
+        })
+    })?;
+    let message = format!("{what} still belongs to {}, which stays as it is", name_of(number));
+    Some(Failure::new(Reason::DependencyFailed, message))
 }
 
 /// The candidates that depend on each other, by their places in the list.

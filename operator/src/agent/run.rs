@@ -153,14 +153,18 @@ impl<H: Host> Run<'_, H> {
                 continue;
             }
             // Removing one may free the name that another one had.
-            let group = match observe(self.host, macs).await {
-                Ok(observed) => vec![removal(&observed, &self.spec.settings, *number)],
+            let (macs, group) = match observe(self.host, macs).await {
+                // The file that names the link goes before the last look.
+                Ok(observed) => (
+                    observed.records.values().filter_map(|record| record.mac).collect::<BTreeSet<Mac>>(),
+                    vec![removal(&observed, &self.spec.settings, *number)],
+                ),
                 Err(error) => {
                     results.push(failed(unavailable(&error)));
                     continue;
                 }
             };
-            results.push(match apply(self.host, macs, &group).await {
+            results.push(match apply(self.host, &macs, &group).await {
                 Ok(Done { changed, warnings }) => InterfaceResult {
                     id,
                     name: name.clone(),

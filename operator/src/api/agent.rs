@@ -332,7 +332,7 @@ pub enum Reason {
     NotEffective,
     /// The host could not be read.
     HostUnavailable,
-    /// An interface that it exchanges names with failed, so both were put back.
+    /// An interface that has, or gets, what this one is to have or had, failed. It is as it was before.
     DependencyFailed,
     /// A step failed, and so did putting back what was there before.
     RollbackFailed,

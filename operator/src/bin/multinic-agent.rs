@@ -136,7 +136,11 @@ mod edge {
         let mut text = error.to_string();
         let mut cause = error.source();
         while let Some(error) = cause {
-            text = format!("{text}: {error}");
+            let said = error.to_string();
+            // Some errors quote their cause already.
+            if !text.contains(&said) {
+                text = format!("{text}: {said}");
+            }
             cause = error.source();
         }
         text
