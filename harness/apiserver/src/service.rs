@@ -24,9 +24,10 @@ use crate::decode::MAX_BODY_BYTES;
 use crate::entropy::Entropy;
 use crate::handle::{Call, handle, path, reply};
 use crate::negotiate;
+use crate::resource::Resource;
 use crate::resources::Registry;
 use crate::resources::registry::Table;
-use crate::route::{Query, Route, Target, route};
+use crate::route::{Query, Route, Target, Verb, route};
 use crate::status::ApiError;
 use crate::store::Store;
 
@@ -253,8 +254,8 @@ where
     let Some(resource) = table.find(&target.group, &target.version, &target.resource).cloned() else {
         return missing_resource(&table, &target);
     };
-    if target.overlong && resource.definition.is_some() {
-        return Ok(path::not_found());
+    if let Some(response) = misplaced(&resource, &target)? {
+        return Ok(response);
     }
     let body = read(body).await?;
     let output = negotiate::output(&parts.headers)?;
@@ -262,6 +263,7 @@ where
     let (server, warnings) = (server.clone(), Vec::new());
     let mut call = Call { server, user, target, resource, query, headers, body, output, warnings };
     let reply = handle(&mut call).await;
+    call.warnings.extend(call.resource.deprecation.clone());
     record.name.clone_from(&call.target.name);
     let mut response = match reply.and_then(|reply| reply::write(&call, reply)) {
         Ok(response) => response,
@@ -282,6 +284,24 @@ fn missing_resource(table: &Table, target: &Target) -> Result<Response<Body>, Ap
     match served {
         Some(version) if version.resources.iter().any(|r| r.definition.is_none()) => Err(ApiError::no_such_path()),
         _ => Ok(path::not_found()),
+    }
+}
+
+/// 404 for a path that a resource of its scope does not have.
+fn misplaced(resource: &Resource, target: &Target) -> Result<Option<Response<Body>>, ApiError> {
+    let is_namespace = target.group.is_empty() && target.resource == "namespaces";
+    let across = matches!(target.verb, Verb::List | Verb::Watch) && !target.named;
+    let scoped = if resource.namespaced {
+        !target.namespace.is_empty() || across
+    } else {
+        target.namespace.is_empty() || is_namespace
+    };
+    match resource.definition {
+        _ if scoped && !target.overlong => Ok(None),
+        Some(_) => Ok(Some(path::not_found())),
+        // Collections over all namespaces have a path, which can only be listed.
+        None if resource.namespaced && !target.named => Err(ApiError::method_not_allowed()),
+        None => Err(ApiError::no_such_path()),
     }
 }
 

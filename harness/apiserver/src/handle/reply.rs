@@ -11,8 +11,9 @@ use crate::body::Body;
 use crate::decode::api_version;
 use crate::negotiate::{Form, Output};
 use crate::resource::Resource;
+use crate::schema;
 use crate::status::ApiError;
-use crate::store::Stored;
+use crate::store::{Stored, encode};
 use crate::table::{self, IncludeObject};
 
 /// An answer that is no error.
@@ -51,11 +52,10 @@ pub(crate) fn write(call: &Call, reply: Reply) -> Result<Response<Body>, ApiErro
 
 /// A stored object as JSON, in the version of `resource`.
 pub(crate) fn stored(resource: &Resource, object: &Stored) -> Vec<Bytes> {
-    let version = api_version(resource);
-    if object.value["apiVersion"] == version.as_str() {
+    if object.value["apiVersion"] == api_version(resource).as_str() {
         return vec![object.json()];
     }
-    vec![head(&version, &resource.kind), object.fields()]
+    vec![encode(&in_version(resource, &object.value)).0]
 }
 
 /// The beginning of an object, up to the comma before its other fields.
@@ -75,7 +75,12 @@ fn list(resource: &Resource, metadata: &Value, objects: &[Arc<Stored>]) -> Vec<B
     pieces.push(Bytes::from(start));
     for (i, object) in objects.iter().enumerate() {
         pieces.push(if i == 0 { first.clone() } else { next.clone() });
-        pieces.push(object.fields());
+        if object.value["apiVersion"] == version.as_str() || resource.definition.is_none() {
+            pieces.push(object.fields());
+        } else {
+            let (json, fields_at) = encode(&in_version(resource, &object.value));
+            pieces.push(json.slice(fields_at..));
+        }
     }
     pieces.push(Bytes::from_static(b"]}"));
     pieces
@@ -119,12 +124,19 @@ fn list_transformed(call: &Call, metadata: Value, objects: &[Arc<Stored>]) -> Re
     Ok(value_response(StatusCode::OK, &value, yaml))
 }
 
-/// An object in the version of `resource`.
+/// An object in the version of `resource`: of a custom resource in another version, what that version's schema knows.
 pub(crate) fn in_version(resource: &Resource, object: &Value) -> Value {
     let mut object = object.clone();
-    if object.is_object() {
-        object["apiVersion"] = api_version(resource).into();
-        object["kind"] = resource.kind.as_str().into();
+    let version = api_version(resource);
+    if !object.is_object() || object["apiVersion"] == version.as_str() {
+        return object;
+    }
+    object["apiVersion"] = version.into();
+    object["kind"] = resource.kind.as_str().into();
+    if resource.definition.is_some() {
+        // What the version does not know is not news to anybody.
+        let _ = schema::prune::apply(&mut object, &resource.schema);
+        schema::default::apply(&mut object, &resource.schema);
     }
     object
 }
