@@ -1,2 +1,62 @@
-//! x
-fn main() {}
+//! Every scenario of `/scenarios` is one test, by its title: `cargo test --test scenarios -- ubuntu`.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use slipway::event::{Event, Outcome};
+use slipway::runner::report::terminal::explain;
+use slipway::runner::report::{Record, Report};
+use slipway::runner::{self, Options};
+use slipway::scenario::load::load;
+use slipway::scenario::plan::Plan;
+use slipway::sim::seed::RunSeed;
+use slipway::target::{BuiltIn, Stage};
+use tokio_util::sync::CancellationToken;
+
+/// One seed for all, so that a test that fails fails again.
+const SEED: RunSeed = RunSeed(0);
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
+    let trials = match load(&[directory], &slipway::cli::commands::vocabulary()) {
+        Ok(suite) => suite.plans.into_iter().map(trial).collect(),
+        Err(problems) => {
+            let text: String = problems.iter().map(|problem| problem.render(false)).collect();
+            vec![Trial::test("scenarios can be read", move || Err(Failed::from(text)))]
+        }
+    };
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn trial(plan: Plan) -> Trial {
+    let title = plan.title.clone();
+    Trial::test(title, move || {
+        let options = Options {
+            jobs: NonZeroUsize::MIN,
+            fail_fast: false,
+            seed: SEED,
+            time: None,
+            wall_clock_limit: Duration::from_secs(120),
+            interrupt: CancellationToken::new(),
+        };
+        let stage: Arc<dyn Stage> = Arc::new(BuiltIn);
+        let summary = runner::run(vec![plan], &stage, &options, &mut Silent);
+        match summary.records.into_iter().next().and_then(|record| record.outcome) {
+            Some(Outcome::Passed) => Ok(()),
+            Some(Outcome::Failed(failure)) => Err(Failed::from(explain(&failure, false).join("\n"))),
+            other => Err(Failed::from(format!("it ended as {other:?}"))),
+        }
+    })
+}
+
+/// The test harness reports.
+struct Silent;
+
+impl Report for Silent {
+    fn tell(&mut self, _: &Event, _: &[Record]) {}
+}

@@ -76,7 +76,7 @@ pub(super) async fn expect_gone(api: Api<DynamicObject>, target: &Target, limit:
                 return;
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     };
     if let Ok(()) = tokio::time::timeout(limit, waiting).await {
         return Ok(());

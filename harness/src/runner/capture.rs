@@ -15,9 +15,6 @@ use tracing_subscriber::{EnvFilter, fmt as log};
 use crate::scenario::duration::Span;
 use crate::sim::clock::ScenarioClock;
 
-/// What is logged: the operator in full, the machinery below it only when it complains.
-const FILTER: &str = "warn,slipway_operator=debug";
-
 /// As many lines as are kept: more than any report shows, so that filtering them later still leaves enough.
 const LINES_MAX: usize = 1000;
 
@@ -28,8 +25,10 @@ pub(super) struct Log(Arc<Mutex<VecDeque<String>>>);
 impl Log {
     /// Collects this thread's log lines until the guard is dropped.
     pub(super) fn collect(&self, clock: ScenarioClock) -> tracing::subscriber::DefaultGuard {
+        // The operator in full, the machinery below it only when it complains.
+        let filter = format!("warn,{}=debug", crate::target::LOG_TARGET);
         let subscriber = log::Subscriber::builder()
-            .with_env_filter(EnvFilter::new(FILTER))
+            .with_env_filter(EnvFilter::new(filter))
             .with_writer(self.clone())
             .with_ansi(false)
             .with_timer(Timer(clock))

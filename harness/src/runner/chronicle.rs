@@ -1,7 +1,7 @@
 //! Looks on while a scenario runs and keeps what explains a failure and may be gone when it happens: Events, and the
 //! last words of containers whose Pods are deleted.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -33,7 +33,7 @@ struct Kept {
     events: VecDeque<String>,
     endings: VecDeque<String>,
     /// Endings that have been told, by Pod, container and restart count.
-    told: BTreeMap<(String, String, i32), ()>,
+    told: BTreeSet<(String, String, i32)>,
 }
 
 impl Chronicle {
@@ -87,7 +87,7 @@ impl Chronicle {
                 let Some(ended) = status.state.as_ref().and_then(|state| state.terminated.as_ref()) else { continue };
                 let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
                 let uid = pod.metadata.uid.clone().unwrap_or_default();
-                if kept.told.insert((uid, status.name.clone(), status.restart_count), ()).is_some() {
+                if !kept.told.insert((uid, status.name.clone(), status.restart_count)) {
                     continue;
                 }
                 let line = format!(

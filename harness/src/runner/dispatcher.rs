@@ -167,7 +167,7 @@ impl Dispatcher<'_> {
             let ending = execute(&assignment, |what| drop(progress.send(Message::Progress(scenario, what))));
             drop(sender.send(Message::Ended(scenario, Box::new(ending))));
         });
-        self.tell(Event::ScenarioStarted { scenario });
+        self.tell(&Event::ScenarioStarted { scenario });
         self.running.insert(scenario, Running { watch: Stopwatch::start(), cancel, overdue: false });
         if let Err(error) = spawned {
             let failure = Failure::new(format!("cannot start a thread: {error}"));
@@ -179,11 +179,11 @@ impl Dispatcher<'_> {
         match message {
             Message::Progress(scenario, _) if !self.running.contains_key(&scenario) => {}
             Message::Progress(scenario, Progress::StepStarted { step, at }) => {
-                self.tell(Event::StepStarted { scenario, step, at });
+                self.tell(&Event::StepStarted { scenario, step, at });
             }
             Message::Progress(scenario, Progress::StepFinished(record)) => {
                 self.records[scenario].steps.push(record.clone());
-                self.tell(Event::StepFinished { scenario, record });
+                self.tell(&Event::StepFinished { scenario, record });
             }
             Message::Ended(scenario, ending) => {
                 let Some(running) = self.running.get(&scenario) else { return };
@@ -248,10 +248,10 @@ impl Dispatcher<'_> {
         record.outcome = Some(outcome.clone());
         record.took = took;
         record.wall = wall;
-        self.tell(Event::ScenarioFinished { scenario, outcome, took });
+        self.tell(&Event::ScenarioFinished { scenario, outcome, took });
     }
 
-    fn tell(&mut self, event: Event) {
-        self.report.tell(&event, &self.records);
+    fn tell(&mut self, event: &Event) {
+        self.report.tell(event, &self.records);
     }
 }

@@ -42,7 +42,7 @@ pub(super) async fn expect(
                 return;
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     };
     if let Ok(()) = tokio::time::timeout(limit, waiting).await {
         return Ok(());

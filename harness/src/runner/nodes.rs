@@ -208,7 +208,7 @@ mod tests {
         ExpectFile { node: "a".to_owned(), path: "/etc/netplan/91-multinic1.yaml".to_owned(), ..ExpectFile::default() }
     }
 
-    const LIMIT: Duration = Duration::from_secs(60);
+    const LIMIT: Duration = Duration::from_mins(1);
 
     #[tokio::test(start_paused = true)]
     async fn a_file_that_comes_later_is_waited_for() {

@@ -68,16 +68,20 @@ impl Resources {
 
     /// The resource with a kind in a version.
     pub(super) async fn of_kind(&self, api_version: &str, kind: &str) -> Result<Found, ResourceError> {
+        let mut kinds = Vec::new();
         for fresh in [false, true] {
-            // A version that is not served yet may be served after the definition that a step before installed.
-            let resources = self.version(api_version, fresh).await.unwrap_or_default();
+            // A version that was not served before may be now, since a step has installed its definition.
+            let resources = match self.version(api_version, fresh).await {
+                Err(kube::Error::Api(status)) if status.code == 404 => Vec::new(),
+                answer => answer?,
+            };
             if let Some(resource) = resources.iter().find(|resource| resource.kind == kind && is_whole(resource)) {
                 return Ok(found(api_version, resource));
             }
+            kinds = resources.into_iter().filter(is_whole).map(|resource| resource.kind).collect();
         }
-        let resources = self.version(api_version, false).await.unwrap_or_default();
-        let kinds: Vec<&str> = resources.iter().map(|resource| resource.kind.as_str()).collect();
-        Err(ResourceError::Unknown { name: format!("{kind} in {api_version}"), advice: nearest(kind, kinds) })
+        let advice = nearest(kind, kinds.iter().map(String::as_str));
+        Err(ResourceError::Unknown { name: format!("{api_version} {kind}"), advice })
     }
 
     /// The resource that a person calls by this name.

@@ -99,7 +99,7 @@ impl<'a> Checker<'a> {
                     );
                 }
                 (None, Some(schema @ Value::Object(_))) => {
-                    self.value(schema, &entry.value, &format!("`{}`", entry.key))
+                    self.value(schema, &entry.value, &format!("`{}`", entry.key));
                 }
                 (None, _) => {}
             }

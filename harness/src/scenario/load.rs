@@ -115,7 +115,7 @@ fn find(paths: &[PathBuf], problems: &mut Vec<Problem>) -> Vec<Found> {
             Ok(metadata) if metadata.is_dir() => search(path, path, 0, &mut files, problems),
             Ok(_) => files.push(Found { title: stem(path.file_name().map_or(path, Path::new)), path: path.clone() }),
             Err(error) => {
-                problems.push(Problem::nowhere(format!("cannot read {}: {}", path.display(), reason(&error))))
+                problems.push(Problem::nowhere(format!("cannot read {}: {}", path.display(), reason(&error))));
             }
         }
         // The same file by two paths is one file.

@@ -27,6 +27,9 @@ use crate::cluster::embedded;
 use crate::scenario::model::{Identity, OperatorSpec};
 use crate::scenario::plan::Plan;
 
+/// What the operator's log lines have in common.
+pub const LOG_TARGET: &str = "slipway_operator";
+
 /// Settings that scenarios give in a field of their own.
 const CONTROLLERS: &str = "controllers";
 

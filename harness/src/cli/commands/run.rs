@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::{Failure, report_problems, vocabulary};
@@ -67,30 +68,33 @@ pub fn run(settings: &RunSettings, printer: &Printer) -> Result<Exit, Failure> {
 fn interrupt_on_signal() -> CancellationToken {
     let interrupt = CancellationToken::new();
     let cancel = interrupt.clone();
+    let (ready, listening) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         // Without signals the run cannot be stopped cleanly, but it can be done.
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else { return };
         runtime.block_on(async {
-            if signal().await.is_ok() {
+            let (Ok(mut interrupted), Ok(mut terminated)) =
+                (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+            else {
+                return;
+            };
+            // Whoever waits for it waits no longer when this thread ends without a word.
+            let _ = ready.send(());
+            for count in 1.. {
+                tokio::select! {
+                    _ = interrupted.recv() => {}
+                    _ = terminated.recv() => {}
+                }
                 cancel.cancel();
-                if signal().await.is_ok() {
+                if count > 1 {
                     std::process::exit(i32::from(Exit::ScenarioFailed.code()));
                 }
             }
         });
     });
+    // From here on a signal is heard, or never will be.
+    let _ = listening.recv();
     interrupt
-}
-
-async fn signal() -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
-    Ok(())
 }
 
 fn write(report: &ReportFile, summary: &Summary) -> Result<(), Failure> {

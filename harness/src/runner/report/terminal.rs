@@ -127,7 +127,8 @@ fn step(record: &StepRecord) -> String {
     };
     let mut text = format!("    {at:>9} {mark} {}{took}", record.title);
     for line in record.output.iter().flat_map(|output| output.lines()) {
-        text.push_str(&format!("\n              | {line}"));
+        text.push_str("\n              | ");
+        text.push_str(line);
     }
     text
 }
