@@ -39,7 +39,7 @@ fn collect(directory: &Path, found: &mut Vec<Source>) {
             if !["target", "tests", "data"].contains(&name.as_str()) {
                 collect(&path, found);
             }
-        } else if name.ends_with(".rs") && name != "tests.rs" {
+        } else if path.extension().is_some_and(|extension| extension == "rs") && name != "tests.rs" {
             let text = fs::read_to_string(&path).unwrap();
             let path = path.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
             let code = code(&text);
@@ -137,6 +137,10 @@ fn a_controller_never_imports_another_one() {
 fn deciding_needs_no_client_no_clock_no_environment_no_chance_and_no_waiting() {
     let directory = root().join("operator/src/controllers");
     let mut checked = 0;
+    let impure = Regex::new(
+        r"\basync\b|\.await\b|\bClient\b|\bApi\b|Clock\b|::now\(|std::env|\brand|tokio::|SystemTime|Instant",
+    )
+    .unwrap();
     for controller in fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()) {
         let controller = controller.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
         for source in sources(&controller) {
@@ -146,10 +150,6 @@ fn deciding_needs_no_client_no_clock_no_environment_no_chance_and_no_waiting() {
                 .any(|pure| step == format!("{pure}.rs") || step.starts_with(&format!("{pure}/")));
             if pure {
                 checked += 1;
-                let impure = Regex::new(
-                    r"\basync\b|\.await\b|\bClient\b|\bApi\b|Clock\b|::now\(|std::env|\brand|tokio::|SystemTime|Instant",
-                )
-                .unwrap();
                 let found: Vec<String> = source
                     .code
                     .lines()
@@ -226,9 +226,9 @@ fn only_the_seeded_generators_draw_chance() {
 
 #[test]
 fn every_member_obeys_the_workspaces_lints_and_takes_its_versions_from_it() {
+    let version = Regex::new(r#"(?m)^[a-z0-9_-]+ *= *(\{.*version *=|")"#).unwrap();
     for (path, text) in manifests() {
         assert!(text.contains("[lints]\nworkspace = true"), "{path} has no workspace lints");
-        let version = Regex::new(r#"(?m)^[a-z0-9_-]+ *= *(\{.*version *=|")"#).unwrap();
         let sections = text.split("\n[").filter(|section| {
             let head = section.lines().next().unwrap_or_default();
             head.contains("dependencies")

@@ -41,7 +41,7 @@ fn trial(plan: Plan) -> Trial {
             fail_fast: false,
             seed: SEED,
             time: None,
-            wall_clock_limit: Duration::from_secs(120),
+            wall_clock_limit: Duration::from_mins(2),
             interrupt: CancellationToken::new(),
         };
         let stage: Arc<dyn Stage> = Arc::new(BuiltIn);
