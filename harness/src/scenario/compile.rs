@@ -87,7 +87,7 @@ fn plan(
     steps: Vec<Option<super::plan::Step>>,
 ) -> Plan {
     Plan {
-        title: format!("{}/{}", place.title, scenario.metadata.name),
+        title: title(place.title, &scenario.metadata.name),
         name: scenario.metadata.name,
         description: scenario.metadata.description,
         file: place.file.clone(),
@@ -101,6 +101,12 @@ fn plan(
         operator: scenario.operator,
         steps: steps.into_iter().flatten().collect(),
     }
+}
+
+/// A file that is called as its only scenario need not say it twice.
+fn title(file: &str, name: &str) -> String {
+    let stem = file.rsplit_once('/').map_or(file, |(_, stem)| stem);
+    if stem == name { file.to_owned() } else { format!("{file}/{name}") }
 }
 
 /// Everything but the steps, which are read one by one.
