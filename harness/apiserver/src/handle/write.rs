@@ -232,7 +232,7 @@ fn validate_create(call: &Call, object: &Value) -> Vec<FieldError> {
     let resource = &call.resource;
     let mut errors = resources::metadata::validate(resource, object);
     if resource.definition.is_some() {
-        errors.extend(schema::validate::validate(object, None, &resource.schema));
+        errors.extend(schema::validate::resource(object, None, resource));
     }
     errors.extend(resource.rules.validate(object));
     errors
@@ -242,7 +242,10 @@ fn validate_update(call: &Call, new: &Value, old: &Value) -> Vec<FieldError> {
     let resource = &call.resource;
     let mut errors = resources::metadata::validate_update(resource, new, old);
     if resource.definition.is_some() {
-        errors.extend(schema::validate::validate(new, Some(old), &resource.schema));
+        errors.extend(match call.target.subresource.as_str() {
+            "status" => schema::validate::status(new, old, resource),
+            _ => schema::validate::resource(new, Some(old), resource),
+        });
     }
     errors.extend(match call.target.subresource.as_str() {
         "status" => resource.rules.validate_status_update(new, old),
