@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError};
 
 use serde_json::Value;
 
+use crate::apply::{Manager, Operation, managed};
 use crate::lifecycle::{self, DeleteOptions, Deletion, finalizers, is_deleting, meta};
 use crate::resource::Resource;
 use crate::resources::customresourcedefinition::{GROUP, PLURAL, finalizer, names, serve};
@@ -74,7 +75,8 @@ fn settle(server: &ApiServer, name: &str) -> Option<Arc<Stored>> {
             let others: Vec<&Value> = others.iter().map(|o| &o.value).filter(|o| meta(o, "name") != name).collect();
             names::next(&live.value, &others, &server.0.clock.now_text())
         };
-        let Some(next) = next.filter(|next| *next != live.value) else { return Some(live) };
+        let Some(mut next) = next.filter(|next| *next != live.value) else { return Some(live) };
+        record(server, &live.value, &mut next);
         let key = Key::new("", name);
         // Somebody else's write is taken up in the next round, so it does not matter here who was first.
         let _ = if finalizers(&next).is_empty() && is_deleting(&next) {
@@ -83,6 +85,18 @@ fn settle(server: &ApiServer, name: &str) -> Option<Arc<Stored>> {
             server.0.store.update(&definitions(), key, live.revision, next)
         };
     }
+}
+
+/// Notes that the server itself wrote the status.
+fn record(server: &ApiServer, live: &Value, next: &mut Value) {
+    let Some(resource) = server.0.registry.find(GROUP, "v1", PLURAL) else { return };
+    let manager = Manager {
+        name: "kube-apiserver".to_owned(),
+        operation: Operation::Update,
+        api_version: format!("{GROUP}/v1"),
+        subresource: "status".to_owned(),
+    };
+    managed::record_update(&manager, Some(live), next, &resource, &server.0.clock.now_text());
 }
 
 /// The next state of a definition that is to go: its objects are deleted, and once the last is gone it is released.

@@ -1,6 +1,4 @@
-//! What kubectl prints of definitions and of their objects.
-
-use serde_json::Value;
+//! What kubectl prints of definitions.
 
 use crate::table::Column;
 
@@ -25,38 +23,4 @@ pub(super) fn of_definitions() -> Vec<Column> {
         json_path: None,
     };
     vec![column("Name", "string", "name", NAME), column("Created At", "date", "", CREATED)]
-}
-
-/// The columns after the name of a version's objects; the age where the definition asks for nothing.
-pub(super) fn of_version(version: &Value) -> Vec<Column> {
-    let asked = version["additionalPrinterColumns"].as_array().filter(|list| !list.is_empty());
-    let Some(asked) = asked else {
-        return vec![Column {
-            name: "Age".to_owned(),
-            ty: "date".to_owned(),
-            format: String::new(),
-            description: CREATED.to_owned(),
-            priority: 0,
-            json_path: Some(".metadata.creationTimestamp".to_owned()),
-        }];
-    };
-    asked.iter().map(column).collect()
-}
-
-fn column(column: &Value) -> Column {
-    let text = |key: &str| column[key].as_str().unwrap_or_default().to_owned();
-    let path = text("jsonPath");
-    let description = text("description");
-    Column {
-        name: text("name"),
-        ty: text("type"),
-        format: text("format"),
-        description: if description.is_empty() {
-            format!("Custom resource definition column (in JSONPath format): {path}")
-        } else {
-            description
-        },
-        priority: column["priority"].as_i64().and_then(|p| i32::try_from(p).ok()).unwrap_or_default(),
-        json_path: Some(path),
-    }
 }

@@ -2,9 +2,10 @@
 
 use serde_json::Value;
 
-use super::{columns, is_true, versions};
+use super::{is_true, versions};
 use crate::resource::{NoRules, Resource, ScalePaths, Subresource};
 use crate::schema::compile;
+use crate::table;
 
 /// What may be done with custom resources, in the order discovery tells.
 const VERBS: [&str; 8] = ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];
@@ -44,7 +45,7 @@ fn resource(definition: &Value, version: &Value) -> Resource {
         schema: compile::custom(version.pointer("/schema/openAPIV3Schema").filter(|s| !s.is_null())).into(),
         has_status: subresources["status"].is_object(),
         scale: scale(&subresources["scale"]),
-        columns: columns::of_version(version),
+        columns: table::printer_columns(version),
         selectable_fields: selectable.map(|f| text(&f["jsonPath"]).trim_start_matches('.').to_owned()).collect(),
         definition: Some(text(&definition["metadata"]["name"])),
         deprecation: deprecation(spec, version, &kind),

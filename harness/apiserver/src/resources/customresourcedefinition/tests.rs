@@ -61,7 +61,7 @@ fn names_are_accepted_first_and_served_then() {
     let resource = resources.first().expect("one version");
     assert_eq!((&*resource.plural, &*resource.list_kind, resource.has_status), ("widgets", "WidgetList", true));
     assert_eq!(resource.subresources.iter().map(|s| &*s.name).collect::<Vec<_>>(), ["status", "scale"]);
-    assert_eq!(resource.columns.iter().map(|c| &*c.name).collect::<Vec<_>>(), ["Age"]);
+    assert_eq!(resource.columns.iter().map(|c| &*c.name).collect::<Vec<_>>(), ["Name", "Age"]);
     let reasons: Vec<&Value> =
         established["status"]["conditions"].as_array().into_iter().flatten().map(|c| &c["reason"]).collect();
     assert_eq!(reasons, ["NoConflicts", "InitialNamesAccepted"]);
