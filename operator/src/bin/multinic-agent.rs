@@ -56,8 +56,10 @@ mod edge {
 
     async fn outcome(request: Request) -> Outcome {
         let (action, node) = (request.action, request.node.clone());
-        let request = match at_hand(request).await {
+        let request = match at_hand(request.clone()).await {
             Ok(request) => request,
+            // An API that cannot be reached is nobody's input.
+            Err(error @ EdgeError::Resource { .. }) => return Outcome::host_unavailable(&request, &chain(&error)),
             Err(error) => return bad_input(action, node.as_deref(), chain(&error)),
         };
         // Where the container has the node's own sysctls they can be written; those in /proc are read-only there.

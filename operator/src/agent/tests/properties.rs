@@ -6,9 +6,11 @@ mod parse;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 
-use self::generate::{Nic, accepted, host_of, nics, nonsense};
+use self::generate::{Nic, accepted, as_sent, host_of, nics, nonsense, raw};
 use super::*;
+use crate::agent::spec::{check, interfaces};
 use crate::api::agent::{AgentSummary, TERMINATION_MESSAGE_LIMIT};
+use crate::api::multinic::validate;
 
 /// Whatever is asked of it, the agent answers for every interface, in a message that fits.
 fn complete(outcome: &Outcome, spec: &AgentSpec) {
@@ -64,6 +66,15 @@ proptest! {
             assert_eq!(outcome.exit, AgentExit::Done, "{}", outcome.message);
             assert_eq!(host.state(), found);
         });
+    }
+
+    #[test]
+    fn what_the_resource_accepts_is_exactly_what_the_agent_can_carry_out(raw in raw()) {
+        let accepted = validate(&raw.node_name, &raw).is_ok();
+        let carried_out = as_sent(&raw).is_some_and(|spec| {
+            check(&spec, Some(&raw.node_name)).is_ok() && interfaces(&spec).iter().all(Result::is_ok)
+        });
+        prop_assert_eq!(accepted, carried_out, "{:?}", validate(&raw.node_name, &raw));
     }
 
     #[test]
@@ -154,5 +165,12 @@ fn the_generated_specs_are_worth_it() {
             small += usize::from(interface.mtu.is_some_and(|mtu| mtu < 1280));
         }
     }
+    let raw = raw();
+    let good = (0..400).filter(|_| {
+        let raw = raw.new_tree(&mut runner).unwrap().current();
+        validate(&raw.node_name, &raw).is_ok()
+    });
+    let good = good.count();
+    assert!((40..360).contains(&good), "{good} of 400 unchecked specs are accepted");
     assert!([ipv6, bare, named, small].iter().all(|count| *count > 50), "{ipv6} {bare} {named} {small}");
 }

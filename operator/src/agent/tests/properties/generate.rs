@@ -168,3 +168,67 @@ pub(super) fn nonsense(nics: &[Nic]) -> impl Strategy<Value = AgentSpec> + use<>
         },
     )
 }
+
+/// Specs as somebody might write them: at the edges of every rule, on both sides.
+pub(super) fn raw() -> impl Strategy<Value = MultiNicNodeConfigSpec> {
+    let id = prop_oneof![20 => 0..=9_i32, 1 => Just(10), 1 => Just(-1)];
+    let mac = prop_oneof![
+        20 => any::<[u8; 5]>().prop_map(|[a, b, c, d, e]| format!("02:{a:02X}:{b:02x}:{c:02X}:{d:02x}:{e:02x}")),
+        1 => prop::sample::select(vec![
+            "00:00:00:00:00:00", "01:00:5e:00:00:01", "fa-16-3e-f3-b0-3f", "fa:16:3e:f3:b0", "fa163ef3b03f", "",
+        ]).prop_map(str::to_owned),
+    ];
+    let name = prop_oneof![
+        10 => Just(None),
+        3 => "multinic[0-9]".prop_map(Some),
+        1 => prop::sample::select(vec!["multinic10", "multinic", "eth0", "Multinic1", ""]).prop_map(|n| Some(n.to_owned())),
+    ];
+    let mtu = prop_oneof![8 => mtu(), 1 => prop::sample::select(vec![-1, 0, 67, 9001, i32::MAX]).prop_map(Some)];
+    let odd = prop::sample::select(vec![
+        (Some("11.11.11.33"), None),
+        (None, Some("11.11.11.0/24")),
+        (Some("11.11.11.0"), Some("11.11.11.0/24")),
+        (Some("11.11.11.255"), Some("11.11.11.0/24")),
+        (Some("11.11.12.1"), Some("11.11.11.0/24")),
+        (Some("11.11.11.33"), Some("0.0.0.0/0")),
+        (Some("127.0.0.1"), Some("127.0.0.0/8")),
+        (Some("fe80::1"), Some("fe80::/64")),
+        (Some("fd00::1"), Some("11.11.11.0/24")),
+        (Some("0.0.0.1"), Some("0.0.0.0/8")),
+        (Some("240.0.0.1"), Some("240.0.0.0/8")),
+        (Some("::1"), Some("::/1")),
+        (Some("224.0.0.1"), Some("224.0.0.0/4")),
+    ])
+    .prop_map(|(address, cidr)| (address.map(str::to_owned), cidr.map(str::to_owned)));
+    let addressing = prop_oneof![10 => addressing(), 1 => odd];
+    let interface = (id, mac, name, addressing, mtu).prop_map(|(id, mac_address, name, (address, cidr), mtu)| {
+        InterfaceSpec { id, mac_address, name, address, cidr, mtu, port_id: None }
+    });
+    prop::collection::vec(interface, 1..=3).prop_map(|interfaces| MultiNicNodeConfigSpec {
+        node_name: "node-1".into(),
+        instance_id: None,
+        interfaces,
+    })
+}
+
+/// What would be sent to the agent if nobody had checked the spec; none when it cannot even be written down.
+pub(super) fn as_sent(raw: &MultiNicNodeConfigSpec) -> Option<AgentSpec> {
+    let interface = |raw: &InterfaceSpec| {
+        Some(AgentInterface {
+            id: u8::try_from(raw.id).ok()?,
+            name: raw.name.clone().unwrap_or_else(|| format!("multinic{}", raw.id)),
+            mac: raw.mac_address.clone(),
+            address: raw.address.as_ref().map(|address| address.parse()).transpose().ok()?,
+            cidr: raw.cidr.as_ref().map(|cidr| cidr.parse()).transpose().ok()?,
+            mtu: raw.mtu.map(u32::try_from).transpose().ok()?,
+        })
+    };
+    Some(AgentSpec {
+        node_name: raw.node_name.clone(),
+        config_uid: String::new(),
+        generation: 1,
+        os: OsKind::Netplan,
+        interfaces: raw.interfaces.iter().map(interface).collect::<Option<_>>()?,
+        settings: AgentSettings::default(),
+    })
+}
