@@ -99,7 +99,7 @@ impl World {
             Action::Delete => self.delete(),
             Action::Create => self.create(),
             Action::Wait { seconds } => {
-                self.now = self.now.saturating_add(SignedDuration::from_secs(*seconds)).unwrap()
+                self.now = self.now.saturating_add(SignedDuration::from_secs(*seconds)).unwrap();
             }
         }
         let running: Vec<_> = self.pods.iter().filter(|pod| !pod.ended).map(|pod| &pod.name).collect();
@@ -155,9 +155,10 @@ impl World {
     fn finish(&mut self, well: bool) {
         let Some(pod) = self.pods.iter_mut().find(|pod| !pod.ended) else { return };
         let job = self.past.iter().find(|job| job.uid == pod.job_uid).unwrap().clone();
-        let (outcome, reason) = match well {
-            true => (InterfaceOutcome::Configured, Reason::Applied),
-            false => (InterfaceOutcome::Failed, Reason::LinkNotFound),
+        let (outcome, reason) = if well {
+            (InterfaceOutcome::Configured, Reason::Applied)
+        } else {
+            (InterfaceOutcome::Failed, Reason::LinkNotFound)
         };
         let summary = AgentSummary {
             action: job.action,
@@ -286,7 +287,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_happens_the_node_ends_as_it_is_asked_for(actions in prop::collection::vec(actions(), 0..60)) {
