@@ -76,6 +76,9 @@ pub struct Machine {
     changes: Changes,
 }
 
+/// Directories that the kernel shows on every node, and that Pods mount. What is in them lives in the [`Network`].
+const KERNEL_DIRECTORIES: [&str; 1] = ["/proc/sys/net/ipv4/conf"];
+
 impl Machine {
     /// Builds a machine.
     ///
@@ -95,6 +98,9 @@ impl Machine {
             let above = path.rsplit_once('/').map_or("", |(above, _)| above);
             files.create_dir_all(above).map_err(|e| failed(path, e))?;
             files.write(path, content.as_bytes(), 0o644).map_err(|e| failed(path, e))?;
+        }
+        for path in KERNEL_DIRECTORIES {
+            files.create_dir_all(path).map_err(|e| failed(path, e))?;
         }
         let network = Arc::new(Mutex::new(build_network(&spec, os.renames_live_links())?));
         Ok(Self { spec, os, root, files, network, changes })
