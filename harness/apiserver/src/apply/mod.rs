@@ -9,6 +9,7 @@
 
 pub mod managed;
 pub mod path;
+pub mod scale;
 pub mod set;
 
 mod blank;

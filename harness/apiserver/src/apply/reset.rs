@@ -8,7 +8,7 @@ use crate::resource::Resource;
 pub(super) fn fields(resource: &Resource, subresource: &str) -> FieldSet {
     let paths: &[&[&str]] = match subresource {
         "" if resource.has_status => &[&["status"]],
-        "" => &[],
+        "" | "scale" => &[],
         "status" => match (resource.group.as_str(), resource.kind.as_str()) {
             _ if resource.definition.is_some() => &[&["metadata"], &["spec"]],
             ("apiextensions.k8s.io", "CustomResourceDefinition") => &[&["metadata"], &["spec"]],

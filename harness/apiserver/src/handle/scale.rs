@@ -8,14 +8,14 @@ use serde_json::{Value, json};
 use super::update::check_name;
 use super::write::{Written, replace};
 use super::{Call, Reply};
-use crate::apply::{Operation, managed};
+use crate::apply::scale::Lent;
+use crate::apply::{self, Manager, Operation, managed};
 use crate::decode;
 use crate::field::FieldError;
 use crate::lifecycle::meta;
 use crate::patch::{self, PatchKind};
 use crate::resource::ScalePaths;
 use crate::route::Verb;
-use crate::schema::node::SchemaRef;
 use crate::status::ApiError;
 
 pub(super) fn get(call: &Call) -> Result<Reply, ApiError> {
@@ -96,7 +96,10 @@ pub(super) fn update(call: &mut Call) -> Result<Reply, ApiError> {
     call.check_options(if call.target.verb == Verb::Patch { "PatchOptions" } else { "UpdateOptions" })?;
     let paths = paths(call)?;
     let written = replace(call, |call, live| {
-        let wanted = wanted(call, &paths, &live.value)?;
+        let resource = Arc::clone(&call.resource);
+        let mut current = scale(&paths, &live.value);
+        let lent = Lent::to(&mut current, &live.value, &resource, &paths.spec_replicas);
+        let wanted = wanted(call, &current)?;
         let replicas = wanted["spec"]["replicas"].as_i64().unwrap_or_default();
         if replicas < 0 {
             let error = FieldError::invalid("spec.replicas", replicas, "must be greater than or equal to 0");
@@ -108,9 +111,7 @@ pub(super) fn update(call: &mut Call) -> Result<Reply, ApiError> {
             revision => new["metadata"]["resourceVersion"] = revision.into(),
         }
         set(&mut new, &paths.spec_replicas, replicas.into());
-        let resource = Arc::clone(&call.resource);
-        let manager = call.manager(Operation::Update);
-        managed::record_update(&manager, Some(&live.value), &mut new, &resource, &call.now_text());
+        lent.back(&wanted, &mut new);
         Ok(new)
     })?;
     let object = match &written {
@@ -120,18 +121,20 @@ pub(super) fn update(call: &mut Call) -> Result<Reply, ApiError> {
     Ok(Reply::Plain(StatusCode::OK, scale(&paths, object)))
 }
 
-/// The scale that the client asks for.
-fn wanted(call: &Call, paths: &ScalePaths, live: &Value) -> Result<Value, ApiError> {
+/// The scale that the client asks for, with its managed fields.
+fn wanted(call: &Call, current: &Value) -> Result<Value, ApiError> {
+    let resource = apply::scale::resource(&call.resource);
+    let manager = |operation| Manager { api_version: apply::scale::API_VERSION.into(), ..call.manager(operation) };
+    let patch = |kind| patch::apply(kind, current, &call.body, &resource.schema);
     let wanted = if call.target.verb == Verb::Patch {
-        let live = scale(paths, live);
-        let schema = SchemaRef::Builtin("io.k8s.api.autoscaling.v1.Scale");
         match decode::content_type(&call.headers) {
-            "application/json-patch+json" => patch::apply(PatchKind::Json, &live, &call.body, &schema)?,
-            "application/merge-patch+json" => patch::apply(PatchKind::Merge, &live, &call.body, &schema)?,
-            "application/strategic-merge-patch+json" => patch::apply(PatchKind::Strategic, &live, &call.body, &schema)?,
+            "application/json-patch+json" => patch(PatchKind::Json)?,
+            "application/merge-patch+json" => patch(PatchKind::Merge)?,
+            "application/strategic-merge-patch+json" => patch(PatchKind::Strategic)?,
             "application/apply-patch+yaml" => {
                 let applied = decode::parse(&call.body, decode::Media::Yaml)?.value;
-                patch::apply(PatchKind::Merge, &live, applied.to_string().as_bytes(), &schema)?
+                let (manager, force) = (manager(Operation::Apply), call.query.flag("force"));
+                return apply::apply(Some(current), &applied, &manager, force, &resource, &call.now_text());
             }
             _ => return Err(decode::unsupported("the body of the request was in an unknown format")),
         }
@@ -142,6 +145,14 @@ fn wanted(call: &Call, paths: &ScalePaths, live: &Value) -> Result<Value, ApiErr
         _ if !wanted.is_object() => Err(ApiError::bad_request("the body is no JSON object")),
         None | Some("Scale") => {
             check_name(&wanted, &call.target.name)?;
+            let mut wanted = apply::scale::normalised(wanted);
+            managed::record_update(
+                &manager(Operation::Update),
+                Some(current),
+                &mut wanted,
+                &resource,
+                &call.now_text(),
+            );
             Ok(wanted)
         }
         Some(other) => Err(ApiError::bad_request(format!("{other} cannot be handled as a Scale"))),

@@ -175,8 +175,7 @@ pub fn selector(selector: &Value, path: &str, errors: &mut Vec<FieldError>) {
             }
             "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
             _ => {
-                let detail = "not a valid selector operator";
-                errors.push(FieldError::invalid(format!("{path}.operator"), operator, detail));
+                errors.push(FieldError::invalid(format!("{path}.operator"), operator, "not a valid selector operator"))
             }
         }
         refuse(errors, &format!("{path}.key"), text(requirement, "key"), names::qualified(text(requirement, "key")));
@@ -222,11 +221,12 @@ fn owners(metadata: &Value, path: &str, errors: &mut Vec<FieldError>) {
 }
 
 fn is_api_version(text: &str) -> bool {
-    let version = match text.split_once('/') {
-        Some((_, version)) => version,
-        None => text,
+    let mut parts = text.split('/');
+    let version = match (parts.next(), parts.next(), parts.next()) {
+        (Some(version), None, _) | (Some(_), Some(version), None) => version,
+        _ => return false,
     };
-    !version.is_empty() && !version.contains('/')
+    !version.is_empty()
 }
 
 fn finalizers(metadata: &Value, path: &str, errors: &mut Vec<FieldError>) {

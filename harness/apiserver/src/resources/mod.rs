@@ -84,6 +84,3 @@ fn rules(group: &str, kind: &str) -> &'static dyn Rules {
         _ => &misc::PLAIN,
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -65,8 +65,7 @@ impl Normal {
                 ("managedFields", Value::Array(entries)) => {
                     let mut entries: Vec<Value> = entries.iter().map(|entry| self.value(entry)).collect();
                     entries.sort_by_key(|entry| {
-                        ["operation", "manager", "subresource", "apiVersion"]
-                            .map(|k| entry[k].as_str().unwrap_or_default().to_owned())
+                        ["operation", "manager", "subresource", "apiVersion"].map(|k| entry[k].to_string())
                     });
                     entries.into()
                 }

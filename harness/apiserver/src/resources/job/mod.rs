@@ -121,11 +121,8 @@ fn generate_selector(spec: &mut Value, name: &str, uid: &str) {
         && let Some(metadata) = object(template, "metadata")
         && let Some(labels) = object(metadata, "labels")
     {
-        for (names, value) in [(NAME_LABELS, name), (UID_LABELS, uid)] {
-            for label in names {
-                set_default(labels, label, value);
-            }
-        }
+        NAME_LABELS.iter().for_each(|label| set_default(labels, label, name));
+        UID_LABELS.iter().for_each(|label| set_default(labels, label, uid));
     }
     if let Some(selector) = object(spec, "selector")
         && let Some(labels) = object(selector, "matchLabels")
