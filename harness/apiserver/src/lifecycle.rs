@@ -452,3 +452,104 @@ pub fn returns_deleted(resource: &Resource) -> bool {
     ];
     resource.group.is_empty() && KINDS.contains(&resource.plural.as_str())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resources::Registry;
+
+    const NOW: &str = "2030-01-01T00:00:00Z";
+
+    fn now() -> Timestamp {
+        NOW.parse().unwrap()
+    }
+
+    fn resource(plural: &str) -> crate::resource::SharedResource {
+        Registry::builtin().find("", "v1", plural).unwrap()
+    }
+
+    fn deleted(plural: &str, object: &Value, options: &Value) -> Deletion {
+        delete(object, &resource(plural), &DeleteOptions::from_value(options), now()).unwrap()
+    }
+
+    fn pod(metadata: Value) -> Value {
+        json!({"metadata": metadata, "spec": {"nodeName": "n", "terminationGracePeriodSeconds": 30}, "status": {}})
+    }
+
+    #[test]
+    fn what_nobody_holds_goes_at_once() {
+        let map = json!({"metadata": {"name": "a"}});
+        for options in [json!({}), json!({"propagationPolicy": "Background"}), json!({"gracePeriodSeconds": 9})] {
+            assert_eq!(deleted("configmaps", &map, &options), Deletion::Remove, "{options}");
+        }
+    }
+
+    #[test]
+    fn a_finalizer_holds_an_object_and_the_propagation_policy_adds_one() {
+        let held = |finalizers: Value, options: Value| {
+            let map = json!({"metadata": {"name": "a", "finalizers": finalizers}});
+            match deleted("configmaps", &map, &options) {
+                Deletion::Mark(next) => {
+                    assert_eq!(next["metadata"]["deletionTimestamp"], NOW);
+                    assert_eq!(next["metadata"]["deletionGracePeriodSeconds"], 0);
+                    finalizers_of(&next)
+                }
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(held(json!(["x/y"]), json!({})), ["x/y"]);
+        assert_eq!(held(json!([]), json!({"propagationPolicy": "Foreground"})), [FOREGROUND]);
+        assert_eq!(held(json!(["x/y"]), json!({"propagationPolicy": "Orphan"})), ["x/y", ORPHAN]);
+        assert_eq!(held(json!([ORPHAN, "x/y"]), json!({"propagationPolicy": "Background"})), ["x/y"]);
+        assert_eq!(held(json!([FOREGROUND]), json!({})), [FOREGROUND]);
+    }
+
+    fn finalizers_of(object: &Value) -> Vec<String> {
+        finalizers(object).into_iter().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_running_pod_gets_its_grace_period_and_it_can_only_be_shortened() {
+        let Deletion::Mark(first) = deleted("pods", &pod(json!({"name": "p", "generation": 1})), &json!({})) else {
+            panic!("the pod should end gracefully");
+        };
+        let metadata = &first["metadata"];
+        assert_eq!((&metadata["deletionGracePeriodSeconds"], &metadata["generation"]), (&json!(30), &json!(2)));
+        assert_eq!(metadata["deletionTimestamp"], "2030-01-01T00:00:30Z");
+        assert_eq!(deleted("pods", &first, &json!({})), Deletion::Pending);
+        assert_eq!(deleted("pods", &first, &json!({"gracePeriodSeconds": 60})), Deletion::Pending);
+        let Deletion::Mark(shorter) = deleted("pods", &first, &json!({"gracePeriodSeconds": 5})) else {
+            panic!("the grace period should be shortened");
+        };
+        assert_eq!(shorter["metadata"]["deletionTimestamp"], "2030-01-01T00:00:05Z");
+        assert_eq!(shorter["metadata"]["generation"], 2, "a second request is no new generation");
+        assert!(matches!(deleted("pods", &first, &json!({"gracePeriodSeconds": 0})), Deletion::MarkAndRemove(_)));
+    }
+
+    #[test]
+    fn a_deletion_that_waited_for_finalizers_ends_with_the_last_one() {
+        let object = |finalizers: Value, seconds: i64| {
+            json!({"metadata": {
+                "finalizers": finalizers, "deletionTimestamp": NOW, "deletionGracePeriodSeconds": seconds,
+            }})
+        };
+        let old = object(json!(["a/b"]), 0);
+        assert!(ends_deletion(&object(json!([]), 0), &old));
+        assert!(!ends_deletion(&old, &old));
+        assert!(!ends_deletion(&object(json!([]), 30), &object(json!(["a/b"]), 30)), "a kubelet still has to answer");
+        assert!(!ends_deletion(&json!({"metadata": {}}), &json!({"metadata": {"finalizers": ["a/b"]}})));
+    }
+
+    #[test]
+    fn a_deletion_is_refused_when_its_precondition_does_not_hold() {
+        let map = json!({"metadata": {"name": "a", "uid": "u", "resourceVersion": "7"}});
+        for (options, holds) in [
+            (json!({"preconditions": {"uid": "u", "resourceVersion": "7"}}), true),
+            (json!({"preconditions": {"uid": "v"}}), false),
+            (json!({"preconditions": {"resourceVersion": "8"}}), false),
+        ] {
+            let result = delete(&map, &resource("configmaps"), &DeleteOptions::from_value(&options), now());
+            assert_eq!(result.is_ok(), holds, "{options}");
+        }
+    }
+}
