@@ -47,7 +47,8 @@ static ANYTHING: LazyLock<Schema> = LazyLock::new(|| Schema { preserve_unknown: 
 
 /// The compiled definition of that name.
 pub fn definition(name: &str) -> &'static Schema {
-    DEFINITIONS.get(name).map_or(&ANYTHING, |found| found.schema.get_or_init(|| compiled(name, found.text)))
+    let Some((name, found)) = DEFINITIONS.get_key_value(name) else { return &ANYTHING };
+    found.schema.get_or_init(|| Schema { definition: Some(name), ..compiled(name, found.text) })
 }
 
 /// The definition of that name as the OpenAPI document has it.

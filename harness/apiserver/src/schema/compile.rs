@@ -79,6 +79,7 @@ fn node(document: &Value, child: &dyn Fn(&Value) -> SchemaRef) -> Schema {
     let items = document.get("items").map(child);
     let below = properties.values().chain(&additional).chain(&items);
     let mut schema = Schema {
+        definition: None,
         has_rules: !rules.is_empty() || below.into_iter().any(inline_has_rules),
         ty: type_of(document),
         nullable: document["nullable"] == true,

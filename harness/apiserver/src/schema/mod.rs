@@ -18,3 +18,6 @@ pub mod prune;
 pub mod strict;
 mod structural;
 pub mod validate;
+
+#[cfg(test)]
+mod properties;

@@ -188,6 +188,8 @@ pub struct Schema {
     pub preserve_unknown: bool,
     /// `x-kubernetes-embedded-resource`: has apiVersion, kind and metadata of its own.
     pub embedded_resource: bool,
+    /// The definition of `schemas.json` this is, or is a copy of.
+    pub definition: Option<&'static str>,
     /// CEL rules.
     pub rules: Vec<Rule>,
     /// Whether rules stand here or anywhere below.
