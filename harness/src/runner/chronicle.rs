@@ -5,8 +5,9 @@ use std::collections::{BTreeSet, VecDeque};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::{Event, Pod};
+use k8s_openapi::api::events::v1::Event as NewEvent;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, watcher};
 use kube::{Api, Client};
@@ -40,7 +41,7 @@ impl Chronicle {
     /// Begins to look on; ends with the runtime.
     pub(super) fn begin(client: &Client, clock: ScenarioClock) -> Self {
         let chronicle = Self { kept: Arc::default(), clock };
-        tokio::spawn(chronicle.clone().follow_events(Api::all(client.clone())));
+        tokio::spawn(chronicle.clone().follow_events(client.clone()));
         tokio::spawn(chronicle.clone().follow_pods(Api::all(client.clone())));
         chronicle
     }
@@ -53,23 +54,32 @@ impl Chronicle {
         events.into_iter().chain(endings).collect()
     }
 
-    async fn follow_events(self, api: Api<Event>) {
-        let mut stream = pin!(watcher(api, watcher::Config::default()).default_backoff().applied_objects());
+    async fn follow_events(self, client: Client) {
+        let config = watcher::Config::default;
+        let old =
+            watcher(Api::<Event>::all(client.clone()), config()).default_backoff().applied_objects().map_ok(|event| {
+                let about = event.involved_object;
+                [event.type_, event.reason, about.kind, about.name, event.message]
+            });
+        let new = watcher(Api::<NewEvent>::all(client), config()).default_backoff().applied_objects().map_ok(|event| {
+            let about = event.regarding.unwrap_or_default();
+            [event.type_, event.reason, about.kind, about.name, event.note]
+        });
+        // Two groups serve Events, and not every cluster shows those of one in the other.
+        let mut stream = pin!(futures::stream::select(old, new));
         while let Some(next) = stream.next().await {
             // A watch that is broken off resumes by itself; what it showed before is kept.
-            let Ok(event) = next else { continue };
-            let about = &event.involved_object;
-            let line = format!(
-                "{:>8} {} {} {}/{}: {}",
-                format!("+{}", Span(self.clock.elapsed())),
-                event.type_.as_deref().unwrap_or_default(),
-                event.reason.as_deref().unwrap_or_default(),
-                about.kind.as_deref().unwrap_or_default(),
-                about.name.as_deref().unwrap_or_default(),
-                event.message.as_deref().unwrap_or_default(),
-            );
+            let Ok([severity, reason, kind, name, note]) = next.map(|words| words.map(Option::unwrap_or_default))
+            else {
+                continue;
+            };
+            let at = format!("+{}", Span(self.clock.elapsed()));
+            let line = format!("{at:>8} {severity} {reason} {kind}/{name}: {note}");
             let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-            keep(&mut kept.events, line, EVENTS_MAX);
+            // An Event that both groups show is one Event.
+            if kept.events.back() != Some(&line) {
+                keep(&mut kept.events, line, EVENTS_MAX);
+            }
         }
     }
 

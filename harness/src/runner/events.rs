@@ -6,6 +6,7 @@ use std::pin::pin;
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Event;
+use k8s_openapi::api::events::v1::Event as NewEvent;
 use kube::api::DynamicObject;
 use kube::core::ApiResource;
 use kube::{Api, Client};
@@ -24,20 +25,19 @@ pub(super) async fn expect(
     events: &[EventPattern],
     limit: Duration,
 ) -> Result<(), Trouble> {
-    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &ApiResource::erase::<Event>(&()));
-    let everything = Target {
-        resource: "events".to_owned(),
-        name: None,
-        labels: std::collections::BTreeMap::new(),
-        namespace: None,
-    };
-    let mut last = Selection::default();
+    let everything = Target { resource: "events".to_owned(), ..Target::default() };
+    let api =
+        |resource: ApiResource| -> Api<DynamicObject> { Api::namespaced_with(client.clone(), namespace, &resource) };
+    let mut last = [Selection::default(), Selection::default()];
     let waiting = async {
-        let mut stream = pin!(selections(api, &everything));
-        while let Some(next) = stream.next().await {
+        // Two groups serve Events, and not every cluster shows those of one in the other.
+        let old = selections(api(ApiResource::erase::<Event>(&())), &everything).map(|next| (0, next));
+        let new = selections(api(ApiResource::erase::<NewEvent>(&())), &everything).map(|next| (1, next));
+        let mut stream = pin!(futures::stream::select(old, new));
+        while let Some((group, next)) = stream.next().await {
             // A watch that is broken off resumes where it was.
             let Ok(selection) = next else { continue };
-            last = selection;
+            last[group] = selection;
             if missing(&last, regarding, events).is_empty() {
                 return;
             }
@@ -50,13 +50,16 @@ pub(super) async fn expect(
     let missing: Vec<String> = missing(&last, regarding, events).into_iter().map(describe).collect();
     let about =
         regarding.name.as_ref().map_or_else(|| regarding.kind.clone(), |name| format!("{}/{name}", regarding.kind));
-    let recorded = last.objects().into_iter().filter(|event| is_about(event, regarding)).map(line).collect();
+    let mut recorded: Vec<String> =
+        last.iter().flat_map(Selection::objects).filter(|event| is_about(event, regarding)).map(line).collect();
+    recorded.sort();
+    recorded.dedup();
     Err(Trouble::new(format!("{about} had no Event {} {}", missing.join(", nor "), within(limit)))
         .with(format!("Events about {about}"), recorded))
 }
 
-fn missing<'p>(selection: &Selection, regarding: &Regarding, patterns: &'p [EventPattern]) -> Vec<&'p EventPattern> {
-    let recorded = selection.objects();
+fn missing<'p>(selections: &[Selection], regarding: &Regarding, patterns: &'p [EventPattern]) -> Vec<&'p EventPattern> {
+    let recorded: Vec<&Value> = selections.iter().flat_map(Selection::objects).collect();
     patterns
         .iter()
         .filter(|pattern| !recorded.iter().any(|event| is_about(event, regarding) && is_like(event, pattern)))

@@ -17,8 +17,9 @@ use super::plan::Plan;
 use super::template;
 use super::tree::{Kind, Node};
 
-/// How long a scenario may take unless it says otherwise: longer than any sensible chain of retries.
-const TIMEOUT: Duration = Duration::from_mins(10);
+/// How long a scenario may take unless it says otherwise, beside the time that its steps ask for: longer than any
+/// sensible chain of retries. In virtual time it costs nothing, and every assertion has a limit of its own.
+const TIMEOUT: Duration = Duration::from_hours(1);
 
 /// The namespace of everything that does not say otherwise, as kubectl has it.
 const NAMESPACE: &str = "default";
@@ -86,6 +87,8 @@ fn plan(
     bindings: Bindings,
     steps: Vec<Option<super::plan::Step>>,
 ) -> Plan {
+    let steps: Vec<_> = steps.into_iter().flatten().collect();
+    let asked_for: Duration = steps.iter().map(|step| step.action.duration()).sum();
     Plan {
         title: title(place.title, &scenario.metadata.name),
         name: scenario.metadata.name,
@@ -94,12 +97,12 @@ fn plan(
         place: Place { file: place.file.clone(), span: document.place("/metadata/name") },
         time: scenario.time,
         seed: scenario.seed,
-        timeout: scenario.timeout.map_or(TIMEOUT, |span| span.0),
+        timeout: scenario.timeout.map_or(TIMEOUT.saturating_add(asked_for), |span| span.0),
         namespace: scenario.namespace.unwrap_or_else(|| NAMESPACE.to_owned()),
         bindings,
         nodes: scenario.nodes,
         operator: scenario.operator,
-        steps: steps.into_iter().flatten().collect(),
+        steps,
     }
 }
 

@@ -27,7 +27,7 @@ pub struct Scenario {
     /// The seed of uids, generated names and jitter; the run's own unless it is given here.
     #[serde(default)]
     pub seed: Option<u64>,
-    /// How long the whole scenario may take on its clock; ten minutes unless told otherwise.
+    /// How long the whole scenario may take on its clock; one hour beside `advance` and `for` unless told otherwise.
     #[serde(default)]
     pub timeout: Option<Span>,
     /// The namespace of everything that does not say otherwise; made before the first step.

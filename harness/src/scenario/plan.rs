@@ -183,8 +183,20 @@ pub enum Action {
     RemoveNode(String),
 }
 
+impl Action {
+    /// The time the action takes in any case.
+    pub fn duration(&self) -> Duration {
+        match self {
+            Self::Advance(duration)
+            | Self::Consistently { duration, .. }
+            | Self::Never { duration: Some(duration), .. } => *duration,
+            _ => Duration::ZERO,
+        }
+    }
+}
+
 /// Which objects are meant.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Target {
     /// The resource, in any way kubectl takes it.
     pub resource: String,

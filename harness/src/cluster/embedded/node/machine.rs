@@ -238,10 +238,7 @@ fn describe(network: &Network) -> Vec<LinkSpec> {
             addresses: link.addresses.iter().map(|a| format!("{}/{}", a.ip, a.prefix)).collect(),
             rules: rules.collect(),
             routes: routes.into_iter().map(describe_route).collect(),
-            sysctls: link
-                .changed_settings()
-                .map(|(key, value)| (key.to_owned(), value.to_owned()))
-                .collect::<BTreeMap<_, _>>(),
+            sysctls: link.settings().map(|(key, value)| (key.to_owned(), value.to_owned())).collect::<BTreeMap<_, _>>(),
         })
     };
     network.links().map(|link| link.index).filter(|index| *index != LOOPBACK).filter_map(described).collect()

@@ -91,12 +91,9 @@ impl Link {
         self.settings.get(key).map(String::as_str)
     }
 
-    /// The settings that differ from what the machine booted with.
-    pub fn changed_settings(&self) -> impl Iterator<Item = (&str, &str)> {
-        SETTINGS.iter().filter_map(|(key, initial)| {
-            let value = self.setting(key)?;
-            (value != *initial).then_some((*key, value))
-        })
+    /// Every setting of `net.ipv4.conf.<link>`, by the last part of its name.
+    pub fn settings(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.settings.iter().map(|(key, value)| (*key, value.as_str()))
     }
 
     pub(super) fn is_called(&self, name: &str) -> bool {
