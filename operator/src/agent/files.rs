@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use super::host::{Dir, FileContent, FileRef, Mac};
 use super::record::{Applied, Record};
-use super::spec::{Wanted, name_of};
+use super::spec::{Wanted, number_of};
 use super::{ifcfg, netplan, networkmanager};
 use crate::api::agent::OsKind;
 
@@ -22,18 +22,17 @@ pub(super) const TEMPORARY: (&str, &str) = (".", ".multinic-agent");
 pub(super) fn number_of_file(dir: Dir, name: &str) -> Option<u8> {
     let (before, after) = TEMPORARY;
     let name = name.strip_prefix(before).and_then(|name| name.strip_suffix(after)).unwrap_or(name);
-    (0..=9).find(|number| names(dir, *number).iter().any(|ours| ours == name))
-}
-
-/// The names of an interface's files in a directory.
-fn names(dir: Dir, number: u8) -> Vec<String> {
-    let name = name_of(number);
-    match dir {
-        Dir::Netplan => vec![format!("9{number}-{name}.yaml")],
-        Dir::SystemConnections => vec![format!("9{number}-{name}.nmconnection")],
-        Dir::SystemdNetwork => vec![format!("9{number}-{name}.link")],
-        Dir::NetworkScripts => ifcfg::PREFIXES.iter().map(|prefix| format!("{prefix}{name}")).collect(),
-    }
+    let extension = match dir {
+        Dir::NetworkScripts => {
+            return ifcfg::PREFIXES.iter().find_map(|prefix| number_of(name.strip_prefix(prefix)?));
+        }
+        Dir::Netplan => ".yaml",
+        Dir::SystemdNetwork => ".link",
+        Dir::SystemConnections => ".nmconnection",
+    };
+    let (order, name) = name.strip_suffix(extension)?.split_once('-')?;
+    // 9N comes late among files that are read in the order of their names.
+    number_of(name).filter(|number| order.as_bytes() == [b'9', b'0' + number])
 }
 
 /// The files that persist an interface, the one with the record first.

@@ -127,21 +127,24 @@ pub struct Rule {
 }
 
 /// A directory the agent may use. There are no others, so no path can leave them.
+///
+/// The order counts: of an interface's files the first is written first and removed last, and that must be the one with
+/// the record of what was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Dir {
     /// netplan's.
     Netplan,
     /// The ifcfg files'.
     NetworkScripts,
-    /// NetworkManager's keyfiles'.
-    SystemConnections,
     /// systemd's `.link` files'.
     SystemdNetwork,
+    /// NetworkManager's keyfiles'.
+    SystemConnections,
 }
 
 impl Dir {
     /// Every directory.
-    pub const ALL: [Self; 4] = [Self::Netplan, Self::NetworkScripts, Self::SystemConnections, Self::SystemdNetwork];
+    pub const ALL: [Self; 4] = [Self::Netplan, Self::NetworkScripts, Self::SystemdNetwork, Self::SystemConnections];
 
     /// The absolute path on the host.
     pub fn path(self) -> &'static str {

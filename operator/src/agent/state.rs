@@ -176,7 +176,7 @@ fn changes(way: &Way<'_>) -> Vec<Step> {
             steps.push(Step::Write(file.clone(), content.clone()));
         }
     }
-    let extra = now.files.keys().filter(|file| !target.files.contains_key(*file));
+    let extra = now.files.keys().rev().filter(|file| !target.files.contains_key(*file));
     steps.extend(extra.cloned().map(Step::Remove));
     steps.extend(now.rules.difference(&target.rules).cloned().map(Step::DelRule));
     steps.extend(target.rules.difference(&now.rules).cloned().map(Step::AddRule));

@@ -37,6 +37,8 @@ struct Control {
     count: usize,
     /// The operation that fails.
     fail_at: Option<usize>,
+    /// The operation from which on all fail, as for an agent that is killed.
+    dead_from: Option<usize>,
     /// What was changed.
     log: Vec<String>,
     /// Renaming a link that is up is refused, as kernels before 6.2 do.
@@ -97,6 +99,13 @@ impl MemoryHost {
         control.fail_at = operation;
     }
 
+    /// Lets every operation fail from the nth from now, as for an agent that is killed there; none for a new agent.
+    pub(crate) fn dead_from(&self, operation: Option<usize>) {
+        let mut control = lock(&self.control);
+        control.count = 0;
+        control.dead_from = operation;
+    }
+
     /// How many operations there were since [`Self::fail_at`].
     pub(crate) fn operations(&self) -> usize {
         lock(&self.control).count
@@ -121,7 +130,7 @@ impl MemoryHost {
         let mut control = lock(&self.control);
         let count = control.count;
         control.count += 1;
-        if control.fail_at == Some(count) {
+        if control.fail_at == Some(count) || control.dead_from.is_some_and(|from| count >= from) {
             return Err(HostError::new(HostErrorKind::Other, operation, "injected"));
         }
         if changes {

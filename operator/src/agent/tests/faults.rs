@@ -111,3 +111,69 @@ async fn a_failing_cleanup_says_so_and_can_be_repeated() {
         }
     }
 }
+
+#[tokio::test]
+async fn an_agent_that_is_killed_anywhere_leaves_what_the_next_one_can_finish_or_undo() {
+    let changed = |os| {
+        let mut spec = sample(os);
+        spec.interfaces[0].address = "10.20.0.5".parse().ok();
+        spec.interfaces[0].cidr = "10.20.0.0/16".parse().ok();
+        spec.interfaces[2].name = "multinic7".into();
+        spec.interfaces.remove(1);
+        spec
+    };
+    let os = OsKind::NetworkManager;
+    for (first, second) in [
+        (None, sample(OsKind::Netplan)),
+        (None, sample(OsKind::Ifcfg)),
+        (None, sample(os)),
+        (Some(sample(os)), changed(os)),
+        (Some(changed(os)), sample(os)),
+    ] {
+        let ready = || async {
+            let host = node();
+            if let Some(first) = &first {
+                apply(&host, first).await;
+            }
+            host
+        };
+        let host = ready().await;
+        host.dead_from(None);
+        apply(&host, &second).await;
+        for operation in 0..host.operations() {
+            for finished in [false, true] {
+                let host = ready().await;
+                host.dead_from(Some(operation));
+                apply(&host, &second).await;
+                host.dead_from(None);
+                if finished {
+                    let outcome = apply(&host, &second).await;
+                    assert_eq!(outcome.exit, AgentExit::Done, "operation {operation}: {}", outcome.message);
+                }
+                let outcome = go(&host, AgentAction::Cleanup, &second).await;
+                assert_eq!(outcome.exit, AgentExit::Done, "operation {operation}: {}", outcome.message);
+                assert_eq!(host.state(), node().state(), "{:?} operation {operation} {finished}", second.os);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cleanup_that_is_killed_anywhere_can_be_finished() {
+    for os in OsKind::ALL {
+        let host = node();
+        apply(&host, &sample(os)).await;
+        let ready = host.state();
+        host.dead_from(None);
+        go(&host, AgentAction::Cleanup, &sample(os)).await;
+        for operation in 0..host.operations() {
+            host.edit(|state| *state = ready.clone());
+            host.dead_from(Some(operation));
+            go(&host, AgentAction::Cleanup, &sample(os)).await;
+            host.dead_from(None);
+            let outcome = go(&host, AgentAction::Cleanup, &sample(os)).await;
+            assert_eq!(outcome.exit, AgentExit::Done, "operation {operation}: {}", outcome.message);
+            assert_eq!(host.state(), node().state(), "{os:?} operation {operation}");
+        }
+    }
+}
