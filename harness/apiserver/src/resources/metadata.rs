@@ -175,7 +175,8 @@ pub fn selector(selector: &Value, path: &str, errors: &mut Vec<FieldError>) {
             }
             "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
             _ => {
-                errors.push(FieldError::invalid(format!("{path}.operator"), operator, "not a valid selector operator"))
+                let detail = "not a valid selector operator";
+                errors.push(FieldError::invalid(format!("{path}.operator"), operator, detail));
             }
         }
         refuse(errors, &format!("{path}.key"), text(requirement, "key"), names::qualified(text(requirement, "key")));
@@ -221,12 +222,11 @@ fn owners(metadata: &Value, path: &str, errors: &mut Vec<FieldError>) {
 }
 
 fn is_api_version(text: &str) -> bool {
-    let mut parts = text.split('/');
-    let version = match (parts.next(), parts.next(), parts.next()) {
-        (Some(version), None, _) | (Some(_), Some(version), None) => version,
-        _ => return false,
+    let version = match text.split_once('/') {
+        Some((_, version)) => version,
+        None => text,
     };
-    !version.is_empty()
+    !version.is_empty() && !version.contains('/')
 }
 
 fn finalizers(metadata: &Value, path: &str, errors: &mut Vec<FieldError>) {

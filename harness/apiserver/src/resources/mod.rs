@@ -84,3 +84,6 @@ fn rules(group: &str, kind: &str) -> &'static dyn Rules {
         _ => &misc::PLAIN,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -94,7 +94,9 @@ pub(super) static STATEFUL_SET: Simple = Simple {
             "minReadySeconds",
         ];
         let mut now = new["spec"].clone();
-        MUTABLE.iter().for_each(|field| copy(&mut now, &old["spec"], field));
+        for field in MUTABLE {
+            copy(&mut now, &old["spec"], field);
+        }
         if now != old["spec"] {
             let detail = "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', \
                           'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and \
@@ -255,7 +257,9 @@ fn rolling_update(spec: &mut Value, field: &str, settings: &[(&str, Value)]) {
     if text(strategy, "type") == "RollingUpdate"
         && let Some(update) = object(strategy, "rollingUpdate")
     {
-        settings.iter().for_each(|(setting, value)| set_default(update, setting, value.clone()));
+        for (setting, value) in settings {
+            set_default(update, setting, value.clone());
+        }
     }
 }
 

@@ -65,7 +65,8 @@ impl Normal {
                 ("managedFields", Value::Array(entries)) => {
                     let mut entries: Vec<Value> = entries.iter().map(|entry| self.value(entry)).collect();
                     entries.sort_by_key(|entry| {
-                        ["operation", "manager", "subresource", "apiVersion"].map(|k| entry[k].to_string())
+                        ["operation", "manager", "subresource", "apiVersion"]
+                            .map(|k| entry[k].as_str().unwrap_or_default().to_owned())
                     });
                     entries.into()
                 }

@@ -121,8 +121,11 @@ fn generate_selector(spec: &mut Value, name: &str, uid: &str) {
         && let Some(metadata) = object(template, "metadata")
         && let Some(labels) = object(metadata, "labels")
     {
-        NAME_LABELS.iter().for_each(|label| set_default(labels, label, name));
-        UID_LABELS.iter().for_each(|label| set_default(labels, label, uid));
+        for (names, value) in [(NAME_LABELS, name), (UID_LABELS, uid)] {
+            for label in names {
+                set_default(labels, label, value);
+            }
+        }
     }
     if let Some(selector) = object(spec, "selector")
         && let Some(labels) = object(selector, "matchLabels")

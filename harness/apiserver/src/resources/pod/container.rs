@@ -46,7 +46,6 @@ pub(crate) enum Role {
 pub(crate) struct Context<'a> {
     pub(crate) volumes: &'a HashSet<&'a str>,
     pub(crate) host_network: bool,
-    pub(crate) pod_resources: bool,
 }
 
 /// Checks one container but for the uniqueness of its name.
@@ -97,7 +96,6 @@ pub(crate) fn validate(container: &Value, role: Role, context: &Context<'_>, pat
             errors.push(FieldError::forbidden(format!("{path}.lifecycle"), detail));
         }
     }
-    let _ = context.pod_resources;
 }
 
 /// A field that must be one of a few words.
@@ -350,7 +348,7 @@ pub(crate) fn resources(resources: &Value, path: &str, errors: &mut Vec<FieldErr
     for list in ["limits", "requests"] {
         for (name, amount) in entries(resources, list) {
             let path = format!("{path}.{list}[{name}]");
-            resource_name(name, &format!("{path}"), errors);
+            resource_name(name, &path, errors);
             if let Some(quantity) = Quantity::from_json(amount) {
                 amount_of(name, &quantity, &path, errors);
             }

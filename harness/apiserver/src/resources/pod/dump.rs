@@ -194,7 +194,7 @@ enum Edit {
 }
 
 fn write_hunk(hunk: &[Edit], old: &[String], new: &[String], out: &mut String) {
-    let Some((Edit::Keep(old_start, new_start) | Edit::Remove(old_start, new_start) | Edit::Add(old_start, new_start))) =
+    let Some(Edit::Keep(old_start, new_start) | Edit::Remove(old_start, new_start) | Edit::Add(old_start, new_start)) =
         hunk.first().copied()
     else {
         return;

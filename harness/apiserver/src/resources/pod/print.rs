@@ -93,7 +93,7 @@ fn summarise(pod: &Value) -> Summary {
     let status = &pod["status"];
     let mut summary = Summary { total: items(&pod["spec"], "containers").len(), ..Summary::default() };
     let reason = text(status, "reason");
-    summary.reason = if reason.is_empty() { text(status, "phase") } else { reason }.to_owned();
+    if reason.is_empty() { text(status, "phase") } else { reason }.clone_into(&mut summary.reason);
     if let Some(condition) = condition(status, "PodScheduled").filter(|c| text(c, "reason") == "SchedulingGated") {
         text(condition, "reason").clone_into(&mut summary.reason);
     }
@@ -170,7 +170,7 @@ fn main_containers(status: &Value, summary: &mut Summary) {
     }
     if summary.reason == "Completed" && running {
         let ready = condition(status, "Ready").is_some_and(|c| text(c, "status") == "True");
-        summary.reason = if ready { "Running" } else { "NotReady" }.to_owned();
+        if ready { "Running" } else { "NotReady" }.clone_into(&mut summary.reason);
     }
 }
 

@@ -82,7 +82,7 @@ fn containers(spec: &Value, volumes: &HashSet<&str>, path: &str, errors: &mut Ve
     if items(spec, "containers").is_empty() {
         errors.push(FieldError::required(format!("{path}.containers"), ""));
     }
-    let context = Context { volumes, host_network: flag(spec, "hostNetwork"), pod_resources: has(spec, "resources") };
+    let context = Context { volumes, host_network: flag(spec, "hostNetwork") };
     let mut seen = HashSet::new();
     for (list, role) in
         [("containers", Role::Main), ("initContainers", Role::Init), ("ephemeralContainers", Role::Ephemeral)]
@@ -273,7 +273,8 @@ fn node_term(term: &Value, path: &str, errors: &mut Vec<FieldError>) {
             }
             "In" | "NotIn" | "Exists" | "DoesNotExist" | "Gt" | "Lt" => {}
             _ => {
-                errors.push(FieldError::invalid(format!("{path}.operator"), operator, "not a valid selector operator"))
+                let detail = "not a valid selector operator";
+                errors.push(FieldError::invalid(format!("{path}.operator"), operator, detail));
             }
         }
         let key = text(requirement, "key");

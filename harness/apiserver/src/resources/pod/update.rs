@@ -33,6 +33,9 @@ pub(super) fn validate(new: &Value, old: &Value) -> Vec<FieldError> {
     errors
 }
 
+/// May be set to 1 where it was negative.
+const GRACE: &str = "terminationGracePeriodSeconds";
+
 fn deadline(now: &Value, before: &Value, errors: &mut Vec<FieldError>) {
     const FIELD: &str = "activeDeadlineSeconds";
     let path = format!("spec.{FIELD}");
@@ -81,7 +84,6 @@ fn changed(new: &Value, old: &Value) -> Option<FieldError> {
     for field in ["activeDeadlineSeconds", "tolerations", "schedulingGates"] {
         copy(&mut now, before, field);
     }
-    const GRACE: &str = "terminationGracePeriodSeconds";
     if int(before, GRACE).is_some_and(|s| s < 0) && int(&now, GRACE) == Some(1) {
         set(&mut now, GRACE, before[GRACE].clone());
     }
