@@ -6,9 +6,8 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use k8s_openapi::api::core::v1::ObjectReference;
-use k8s_openapi::api::events::v1::Event;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use k8s_openapi::api::core::v1::{Event, ObjectReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, Time};
 use kube::api::PostParams;
 use kube::{Api, Client};
 
@@ -89,10 +88,14 @@ impl Reporter {
             },
             action: Some(notice.action.clone()),
             event_time: Some(MicroTime(now)),
-            note: Some(shortened(&notice.note)),
+            // Without these, older tools show neither age nor count.
+            first_timestamp: Some(Time(now)),
+            last_timestamp: Some(Time(now)),
+            count: Some(1),
+            message: Some(shortened(&notice.note)),
             reason: Some(notice.reason.clone()),
-            regarding: Some(about.clone()),
-            reporting_controller: Some(self.controller.to_owned()),
+            involved_object: about.clone(),
+            reporting_component: Some(self.controller.to_owned()),
             reporting_instance: Some(self.controller.to_owned()),
             type_: Some(notice.kind.as_str().to_owned()),
             ..Event::default()

@@ -12,11 +12,10 @@ impl Controller {
                 // Finalizers are set by a patch of the object itself.
                 rule("multinic.io", &["multinicnodeconfigs"], &["get", "list", "watch", "patch"]),
                 rule("multinic.io", &["multinicnodeconfigs/status"], &["patch"]),
-                // Jobs block the deletion of their owner.
-                rule("multinic.io", &["multinicnodeconfigs/finalizers"], &["update"]),
-                rule("batch", &["jobs"], &["get", "list", "watch", "create", "delete"]),
-                rule("", &["pods", "nodes"], &["get", "list", "watch"]),
-                rule("events.k8s.io", &["events"], &["create", "patch"]),
+                rule("batch", &["jobs"], &["list", "watch", "create", "delete"]),
+                rule("", &["nodes"], &["get", "list", "watch"]),
+                rule("", &["pods"], &["list", "watch"]),
+                rule("", &["events"], &["create"]),
             ],
         }
     }

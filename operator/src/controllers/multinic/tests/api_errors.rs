@@ -25,7 +25,7 @@ const NODE_PATH: &str = "/api/v1/nodes/worker-1";
 const JOBS: &str = "/apis/batch/v1/jobs";
 const NEW_JOB: &str = "/apis/batch/v1/namespaces/multinic-system/jobs";
 const PODS: &str = "/api/v1/pods";
-const EVENTS: &str = "/apis/events.k8s.io/v1/namespaces/multinic-system/events";
+const EVENTS: &str = "/api/v1/namespaces/multinic-system/events";
 
 /// One call that is expected, and its answer.
 struct Exchange {
@@ -52,7 +52,7 @@ fn error(method: &'static str, path: &str, code: u16, reason: &str) -> Exchange 
 }
 
 fn event() -> Exchange {
-    exchange("POST", EVENTS, 201, json!({ "metadata": {}, "eventTime": null }))
+    exchange("POST", EVENTS, 201, json!({ "metadata": {}, "involvedObject": {} }))
 }
 
 /// The four reads of a reconcile.
