@@ -1,6 +1,6 @@
 //! The `multinic-agent` command: one run on the node it is started on. The edge of the agent: it reads the environment,
 //! the spec's file or custom resource, and signals; it writes logs to standard output and the summary to the
-//! termination log. Exit codes are those of [`AgentExit`].
+//! termination log. Exit codes are those of `AgentExit`.
 
 #[cfg(target_os = "linux")]
 mod edge {
