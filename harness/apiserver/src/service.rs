@@ -6,7 +6,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -53,6 +53,12 @@ impl Default for Config {
     }
 }
 
+/// What a container has written, as a cluster that runs containers knows it.
+pub trait LogSource: std::fmt::Debug + Send + Sync {
+    /// The log of a container's current attempt or of the one before; none where it has not started.
+    fn read(&self, namespace: &str, pod: &str, container: &str, previous: bool) -> Option<String>;
+}
+
 /// What one request was and how it ended. A watch is recorded when its stream begins.
 #[derive(Clone, Debug)]
 pub struct Record {
@@ -96,6 +102,8 @@ pub(crate) struct Inner {
     pub(crate) records: broadcast::Sender<Arc<Record>>,
     /// Held while a definition's resources are put into the registry.
     pub(crate) definitions: Mutex<()>,
+    /// Where containers' logs come from.
+    pub(crate) logs: OnceLock<Arc<dyn LogSource>>,
     /// Ends all watches.
     pub(crate) closing: CancellationToken,
 }
@@ -114,6 +122,7 @@ impl ApiServer {
             registry: Registry::builtin(),
             records: broadcast::Sender::new(RECORDS_KEPT),
             definitions: Mutex::new(()),
+            logs: OnceLock::new(),
             closing: CancellationToken::new(),
         }))
     }
@@ -131,6 +140,12 @@ impl ApiServer {
     /// Every resource that is served now.
     pub fn registry(&self) -> &Registry {
         &self.0.registry
+    }
+
+    /// Lets the logs of Pods be read from here; only the first source counts.
+    pub fn set_log_source(&self, source: Arc<dyn LogSource>) {
+        // A server belongs to one cluster.
+        let _ = self.0.logs.set(source);
     }
 
     /// The revision of the last write.

@@ -131,8 +131,8 @@ pub(super) fn evict(call: &mut Call) -> Result<Reply, ApiError> {
     Ok(success(StatusCode::CREATED))
 }
 
-/// A pod's log. The server runs no containers, so it says what a server says whose kubelet cannot be reached; a
-/// cluster that runs containers reads logs from its nodes.
+/// A pod's log, from the cluster that runs its containers. A server alone says what a server says whose kubelet cannot be
+/// reached.
 pub(super) fn log(call: &Call) -> Result<Reply, ApiError> {
     let pod = call.store().get(&call.collection(), &call.key()).ok_or_else(|| call.not_found())?;
     let spec = &pod.value["spec"];
@@ -157,9 +157,21 @@ pub(super) fn log(call: &Call) -> Result<Reply, ApiError> {
             }
         },
     };
-    match spec["nodeName"].as_str() {
-        None | Some("") => Ok(Reply::Text(StatusCode::OK, String::new())),
-        Some(node) => Err(ApiError::internal(&format!(
+    let previous = matches!(call.query.text("previous"), Some("true" | "1"));
+    let source = call.server.0.logs.get();
+    match (spec["nodeName"].as_str(), source) {
+        (None | Some(""), _) => Ok(Reply::Text(StatusCode::OK, String::new())),
+        (Some(_), Some(source)) => {
+            let text = source.read(&call.target.namespace, name, &container, previous).ok_or_else(|| {
+                let what = if previous { "previous terminated container" } else { "container" };
+                ApiError::bad_request(format!("{what} \"{container}\" in pod \"{name}\" has no log"))
+            })?;
+            let lines = call.query.text("tailLines").and_then(|lines| lines.parse::<usize>().ok());
+            let skipped = lines.map_or(0, |lines| text.lines().count().saturating_sub(lines));
+            let kept = text.split_inclusive('\n').skip(skipped).collect();
+            Ok(Reply::Text(StatusCode::OK, kept))
+        }
+        (Some(node), None) => Err(ApiError::internal(&format!(
             "no log of container {container} of pod {name} can be read: the kubelet of node {node} is not reachable \
              from the API server"
         ))),

@@ -46,7 +46,8 @@ async fn run(settings: &ServeSettings, printer: &Printer) -> Result<Exit, Failur
     let (server, cluster) = if settings.bare {
         (ApiServer::new(Config { clock, seed, tokens, ..Config::default() }), None)
     } else {
-        let config = EmbeddedConfig { tokens, ..EmbeddedConfig::new(clock, seed) };
+        let config =
+            EmbeddedConfig { tokens, nodes: EmbeddedConfig::default_nodes(), ..EmbeddedConfig::new(clock, seed) };
         let cluster = Cluster::start(config).await.map_err(|source| failure("cannot start the cluster", source))?;
         (cluster.server(), Some(cluster))
     };

@@ -28,7 +28,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use super::NodeError;
-use crate::scenario::node::NodeSpec;
+use crate::scenario::node::{NodeSpec, TaintSpec};
 use controllers::garbage::GarbageCollector;
 use controllers::informer::{Informer, Key};
 use controllers::job::{JobController, job_uid};
@@ -60,6 +60,19 @@ pub struct EmbeddedConfig {
 }
 
 impl EmbeddedConfig {
+    /// The nodes of a cluster for which none are described: a control plane with its taint, and two that take Pods.
+    pub fn default_nodes() -> Vec<NodeSpec> {
+        const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
+        let node = |name: &str| NodeSpec { name: name.to_owned(), ..NodeSpec::default() };
+        let taint = TaintSpec { key: CONTROL_PLANE.to_owned(), value: String::new(), effect: "NoSchedule".to_owned() };
+        let control_plane = NodeSpec {
+            labels: BTreeMap::from([(CONTROL_PLANE.to_owned(), String::new())]),
+            taints: vec![taint],
+            ..node("control-plane")
+        };
+        vec![control_plane, node("worker-1"), node("worker-2")]
+    }
+
     /// A cluster without nodes and images.
     pub fn new(clock: Clock, seed: u64) -> Self {
         Self { clock, seed, nodes: Vec::new(), programs: Programs::new(), tokens: Vec::new(), lease_renewal: None }
@@ -119,6 +132,7 @@ impl Cluster {
             ..Config::default()
         });
         let (pods, logs) = (Informer::new(job_uid), Logs::default());
+        server.set_log_source(Arc::new(logs.clone()));
         let kubelets = Kubelets::listening_to(&pods, logs.clone());
         let tasks = Mutex::new(start_controllers(&server, &pods));
         let cluster = Self {

@@ -69,8 +69,8 @@ impl OrphanCollector {
         }
     }
 
-    async fn collect(&self, node: &String) -> Result<(), kube::Error> {
-        if self.nodes.get(&Key { namespace: String::new(), name: node.clone() }).is_some() {
+    async fn collect(&self, node: &str) -> Result<(), kube::Error> {
+        if self.nodes.get(&Key { namespace: String::new(), name: node.to_owned() }).is_some() {
             return Ok(());
         }
         for pod in self.pods.all().into_iter().filter(|pod| node_of(pod) == Some(node)) {

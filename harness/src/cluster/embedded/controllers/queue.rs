@@ -1,6 +1,6 @@
 //! A work queue: each key waits once, at once or at a time, and failures wait longer each time.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -34,7 +34,7 @@ struct Shared<T> {
 struct Waiting<T> {
     ready: VecDeque<T>,
     queued: BTreeSet<T>,
-    later: BTreeMap<(Instant, T), ()>,
+    later: BTreeSet<(Instant, T)>,
     failures: HashMap<T, u32>,
 }
 
@@ -44,7 +44,7 @@ impl<T: Clone + Ord + Hash> Queue<T> {
         let waiting = Waiting {
             ready: VecDeque::new(),
             queued: BTreeSet::new(),
-            later: BTreeMap::new(),
+            later: BTreeSet::new(),
             failures: HashMap::new(),
         };
         Self(Arc::new(Shared { waiting: Mutex::new(waiting), arrived: Notify::new() }))
@@ -61,7 +61,7 @@ impl<T: Clone + Ord + Hash> Queue<T> {
         if wait.is_zero() {
             return self.add(key);
         }
-        self.lock().later.insert((Instant::now() + wait, key), ());
+        self.lock().later.insert((Instant::now() + wait, key));
         self.0.arrived.notify_one();
     }
 
@@ -93,7 +93,7 @@ impl<T: Clone + Ord + Hash> Queue<T> {
                     waiting.queued.remove(&key);
                     return key;
                 }
-                waiting.later.first_key_value().map(|((due, _), ())| *due)
+                waiting.later.first().map(|(due, _)| *due)
             };
             match due {
                 Some(due) => tokio::select! {
@@ -118,11 +118,8 @@ impl<T: Clone + Ord> Waiting<T> {
     }
 
     fn move_due(&mut self, now: Instant) {
-        while let Some(entry) = self.later.first_entry() {
-            if entry.key().0 > now {
-                break;
-            }
-            let ((_, key), ()) = entry.remove_entry();
+        while self.later.first().is_some_and(|(due, _)| *due <= now) {
+            let Some((_, key)) = self.later.pop_first() else { break };
             self.push(key);
         }
     }

@@ -340,3 +340,77 @@ fn components(path: &Path) -> io::Result<Vec<std::ffi::OsString>> {
 fn parent(path: &Path) -> &Path {
     path.parent().unwrap_or(path)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node() -> (tempfile::TempDir, Files) {
+        let root = tempfile::tempdir().expect("a directory");
+        let files = Files::node(root.path().to_owned(), Changes::new());
+        files.create_dir_all("/etc/netplan").expect("made");
+        (root, files)
+    }
+
+    #[test]
+    fn no_path_and_no_link_leads_out_of_the_root() {
+        let (_root, files) = node();
+        let outside = tempfile::tempdir().expect("a directory");
+        std::fs::write(outside.path().join("secret"), b"secret").expect("written");
+        let denied = |path: &str| files.read(path).map_err(|error| error.kind());
+        assert_eq!(denied("/../etc/passwd"), Err(io::ErrorKind::PermissionDenied));
+        assert_eq!(denied("/etc/../../etc/passwd"), Err(io::ErrorKind::PermissionDenied));
+        files.symlink(outside.path().join("secret"), "/etc/absolute").expect("made");
+        assert_eq!(denied("/etc/absolute"), Err(io::ErrorKind::NotFound), "an absolute link counts from the root");
+        files.symlink("../../..", "/etc/upwards").expect("made");
+        assert_eq!(denied("/etc/upwards/secret"), Err(io::ErrorKind::PermissionDenied));
+        files.symlink("loop", "/etc/loop").expect("made");
+        assert_eq!(files.read("/etc/loop").expect_err("endless").raw_os_error(), Some(TOO_MANY_LINKS));
+    }
+
+    #[test]
+    fn a_link_inside_the_root_is_followed() {
+        let (_root, files) = node();
+        files.write("/etc/netplan/a", b"a", 0o600).expect("written");
+        files.symlink("/etc/netplan", "/plans").expect("made");
+        files.symlink("../etc/netplan/a", "/etc/b").expect("made");
+        assert_eq!(files.read("/plans/a").expect("read"), b"a");
+        assert_eq!(files.read("/etc/b").expect("read"), b"a");
+    }
+
+    #[test]
+    fn a_container_writes_where_it_is_mounted_and_nowhere_else_on_the_node() {
+        let (root, files) = node();
+        let own = tempfile::tempdir().expect("a directory");
+        let mount = |at: &str, source: &str, read_only| Mount {
+            at: PathBuf::from(at),
+            source: root.path().join(source),
+            read_only,
+        };
+        let mounts = vec![mount("/host", "etc", true), mount("/host/netplan", "etc/netplan", false)];
+        let inside = Files::container(own.path().to_owned(), true, mounts, 0, Changes::new());
+        let refused = |path: &str| inside.write(path, b"x", 0o644).map_err(|error| error.kind());
+        assert_eq!(refused("/host/x"), Err(io::ErrorKind::ReadOnlyFilesystem), "a read-only mount");
+        assert_eq!(refused("/x"), Err(io::ErrorKind::ReadOnlyFilesystem), "a read-only root");
+        assert_eq!(refused("/host/netplan/x"), Ok(()), "the innermost mount counts");
+        assert_eq!(files.read("/etc/netplan/x").expect("read"), b"x");
+    }
+
+    #[test]
+    fn who_is_not_root_may_only_what_the_bits_allow() {
+        let (root, files) = node();
+        files.write("/etc/netplan/private", b"x", 0o600).expect("written");
+        let mount = Mount { at: "/etc".into(), source: root.path().join("etc"), read_only: false };
+        let own = tempfile::tempdir().expect("a directory");
+        let user = Files::container(own.path().to_owned(), false, vec![mount], 1000, Changes::new());
+        let denied = Err(io::ErrorKind::PermissionDenied);
+        assert_eq!(user.read("/etc/netplan/private").map_err(|error| error.kind()), denied);
+        assert_eq!(
+            user.write("/etc/netplan/new", b"x", 0o600).map_err(|error| error.kind()),
+            Err(io::ErrorKind::PermissionDenied)
+        );
+        files.set_mode("/etc/netplan", 0o777).expect("set");
+        user.write("/etc/netplan/new", b"x", 0o600).expect("a directory for everybody");
+        assert_eq!(user.read("/etc/netplan/new").expect("its own file"), b"x");
+    }
+}

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use slipway_apiserver::service::LogSource;
+
 use crate::cluster::embedded::controllers::informer::Key;
 
 /// Bytes of log kept per container: enough for any failure to be read, little enough for thousands of Pods.
@@ -78,6 +80,13 @@ impl Logs {
 
     fn lock(&self) -> MutexGuard<'_, Registry> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl LogSource for Logs {
+    fn read(&self, namespace: &str, pod: &str, container: &str, previous: bool) -> Option<String> {
+        let key = Key { namespace: namespace.to_owned(), name: pod.to_owned() };
+        Self::read(self, &key, Some(container), previous)
     }
 }
 

@@ -56,19 +56,19 @@ impl GarbageCollector {
 
     /// Keeps one watch for each kind.
     async fn watch_kinds(&self) {
-        let mut watched = BTreeMap::new();
+        let mut by_kind = BTreeMap::new();
         let mut watches = JoinSet::new();
         loop {
             let kinds = kinds::deletable(&self.server);
             let name = |kind: &Kind| (kind.api.group.clone(), kind.api.plural.clone());
             for kind in &kinds {
-                watched.entry(name(kind)).or_insert_with(|| {
+                by_kind.entry(name(kind)).or_insert_with(|| {
                     let api = Api::all_with(self.client.clone(), &kind.api);
                     let (graph, queue) = (Arc::clone(&self.graph), self.queue.clone());
                     watches.spawn(follow(api, kind.clone(), graph, queue, Arc::clone(&self.on_going)))
                 });
             }
-            watched.retain(|name_of_kind, watch: &mut tokio::task::AbortHandle| {
+            by_kind.retain(|name_of_kind, watch: &mut tokio::task::AbortHandle| {
                 let served = kinds.iter().any(|kind| name(kind) == *name_of_kind);
                 if !served {
                     watch.abort();
@@ -232,7 +232,9 @@ async fn follow(
     while let Some(event) = events.next().await {
         let affected = match event {
             Ok(Event::Init) => {
-                known.values_mut().for_each(|listed| *listed = false);
+                for listed in known.values_mut() {
+                    *listed = false;
+                }
                 continue;
             }
             Ok(Event::InitApply(object) | Event::Apply(object)) => {
@@ -261,7 +263,9 @@ async fn follow(
                 continue;
             }
         };
-        affected.into_iter().for_each(|uid| queue.add(uid));
+        for uid in affected {
+            queue.add(uid);
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 const BASE: Duration = Duration::from_secs(10);
 
 /// The longest wait.
-const MAX: Duration = Duration::from_secs(600);
+const MAX: Duration = Duration::from_mins(10);
 
 /// What a Job remembers of its failures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -131,7 +131,8 @@ pub(super) fn settle(
 ) -> JobStatus {
     clean_uncounted(&mut status, |uid| !untracked.iter().any(|gone| gone == uid));
     let Some(finish) = finish else { return status };
-    let noted = status.uncounted_terminated_pods.as_ref().is_some_and(|noted| *noted != Default::default());
+    let noted =
+        status.uncounted_terminated_pods.as_ref().is_some_and(|noted| *noted != UncountedTerminatedPods::default());
     if noted || status.terminating.unwrap_or(0) > 0 {
         return status;
     }

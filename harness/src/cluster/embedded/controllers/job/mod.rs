@@ -154,8 +154,9 @@ impl JobController {
         let mut changed = Job::clone(job);
         changed.status = Some(status.clone());
         let written = self.jobs(&key.namespace).replace_status(&key.name, &PostParams::default(), &changed).await?;
-        let version = written.resource_version();
-        self.jobs.until(key, |shown| shown.is_none_or(|shown| is_at_least(shown.resource_version(), &version))).await;
+        let version = written.metadata.resource_version.as_deref();
+        let echoed = |shown: &Job| is_at_least(shown.metadata.resource_version.as_deref(), version);
+        self.jobs.until(key, |shown| shown.is_none_or(echoed)).await;
         Ok(Arc::new(written))
     }
 
@@ -325,7 +326,7 @@ fn is_not_found(error: &kube::Error) -> bool {
 }
 
 /// Whether one resource version is not before another; the embedded server's are numbers.
-fn is_at_least(shown: Option<String>, wanted: &Option<String>) -> bool {
-    let number = |version: &Option<String>| version.as_ref().and_then(|version| version.parse::<u64>().ok());
-    number(&shown) >= number(wanted)
+fn is_at_least(shown: Option<&str>, wanted: Option<&str>) -> bool {
+    let number = |version: Option<&str>| version.and_then(|version| version.parse::<u64>().ok());
+    number(shown) >= number(wanted)
 }

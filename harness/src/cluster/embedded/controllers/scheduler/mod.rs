@@ -5,7 +5,7 @@ mod quantity;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use k8s_openapi::api::core::v1::{Binding, Node, ObjectReference, Pod, PodCondition};
@@ -23,8 +23,8 @@ use decide::{Candidate, Choice};
 /// The scheduler that Pods ask for unless they name another.
 const NAME: &str = "default-scheduler";
 
-/// Pods that no node took, with what was said of them.
-type Waiting = Arc<Mutex<BTreeMap<Key, ()>>>;
+/// Pods that no node took.
+type Waiting = Arc<Mutex<BTreeSet<Key>>>;
 
 /// The scheduler.
 pub(in crate::cluster::embedded) struct Scheduler {
@@ -85,7 +85,7 @@ impl Scheduler {
                 self.bind(key, &pod, node).await
             }
             Choice::Nowhere(message) => {
-                self.lock_waiting().insert(key.clone(), ());
+                self.lock_waiting().insert(key.clone());
                 self.refuse(key, &pod, message).await
             }
         }
@@ -160,7 +160,7 @@ impl Scheduler {
         Api::namespaced(self.client.clone(), &key.namespace)
     }
 
-    fn lock_waiting(&self) -> std::sync::MutexGuard<'_, BTreeMap<Key, ()>> {
+    fn lock_waiting(&self) -> std::sync::MutexGuard<'_, BTreeSet<Key>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -191,7 +191,7 @@ fn pod_changed(change: &Change<Pod>, queue: &Queue<Key>, waiting: &Waiting) {
 }
 
 fn ask_again(queue: &Queue<Key>, waiting: &Waiting) {
-    for key in waiting.lock().unwrap_or_else(PoisonError::into_inner).keys() {
+    for key in waiting.lock().unwrap_or_else(PoisonError::into_inner).iter() {
         queue.add(key.clone());
     }
 }

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::{Errno, IPV6_MIN_MTU, Network, Route};
 
 /// An address of a link.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Address {
     /// The address.
     pub ip: IpAddr,
@@ -57,7 +57,7 @@ impl Network {
         if link.addresses.iter().any(|other| other.is(&address)) {
             return Err(Errno::Exists);
         }
-        link.addresses.push(address.clone());
+        link.addresses.push(address);
         if link.up {
             self.connect(index, &address);
         }

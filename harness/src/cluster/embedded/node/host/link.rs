@@ -82,8 +82,7 @@ impl Link {
 
     /// The hardware address as it is written: lower case, with colons.
     pub fn mac_text(&self) -> String {
-        let [a, b, c, d, e, f] = self.mac;
-        format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
+        self.mac.map(|byte| format!("{byte:02x}")).join(":")
     }
 
     /// A setting of `net.ipv4.conf.<link>`, by the last part of its name.

@@ -29,10 +29,10 @@ use crate::cluster::embedded::node::log::Log;
 use crate::cluster::embedded::node::program::{Exit, NetworkAccess, Process, Program, TERMINATION_LOG};
 
 /// The wait before the second restart, and the longest one; the first restart does not wait.
-const RESTART_BACKOFF: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(300));
+const RESTART_BACKOFF: (Duration, Duration) = (Duration::from_secs(10), Duration::from_mins(5));
 
 /// Running this long makes earlier failures forgotten.
-const RESTART_RESET: Duration = Duration::from_secs(600);
+const RESTART_RESET: Duration = Duration::from_mins(10);
 
 /// The wait before a container whose configuration is wrong is tried again.
 const CONFIG_RETRY: Duration = Duration::from_secs(10);
@@ -92,7 +92,7 @@ fn restarts(sandbox: &Sandbox, slot: Slot, container: &Container, code: i32) -> 
     let policy = sandbox.spec.restart_policy.as_deref().unwrap_or("Always");
     match (slot, policy) {
         _ if container.restart_policy.as_deref() == Some("Always") => true,
-        (Slot::Init(_), "Never") | (_, "Never") => false,
+        (_, "Never") => false,
         (Slot::Init(_), _) | (Slot::Main(_), "OnFailure") => code != 0,
         (Slot::Main(_), _) => true,
     }

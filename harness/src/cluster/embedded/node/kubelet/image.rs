@@ -11,7 +11,7 @@ use crate::cluster::embedded::controllers::recorder::Severity;
 use crate::cluster::embedded::node::program::Program;
 
 /// The first and the longest wait between two pulls.
-const BACKOFF: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(300));
+const BACKOFF: (Duration, Duration) = (Duration::from_secs(10), Duration::from_mins(5));
 
 /// The program of a container's image; none when the Pod is to stop before there is one.
 pub(super) async fn pull(sandbox: &Sandbox, slot: Slot, container: &Container) -> Option<Arc<dyn Program>> {

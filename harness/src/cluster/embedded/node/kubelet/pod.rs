@@ -50,7 +50,7 @@ pub(super) struct Sandbox {
 pub(super) async fn run(kubelet: Arc<Kubelet>, pod: Arc<Pod>, mut heard: watch::Receiver<Update>) {
     let uid = pod.metadata.uid.clone().unwrap_or_default();
     let api: Api<Pod> = Api::namespaced(kubelet.client.clone(), &pod.namespace().unwrap_or_default());
-    if !has_ended(&pod) && live(&kubelet, &pod, &api, &mut heard).await == Written::Gone {
+    if !has_ended(&pod) && Box::pin(live(&kubelet, &pod, &api, &mut heard)).await == Written::Gone {
         kubelet.lock_workers().remove(&uid);
         return;
     }

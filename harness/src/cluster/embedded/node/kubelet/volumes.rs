@@ -107,8 +107,7 @@ fn host_path(host: &HostPathVolumeSource, node: &Files) -> Result<PathBuf, Strin
     let not = |what: &str| Err(format!("hostPath type check failed: {path} is not {what}"));
     match host.type_.as_deref().unwrap_or_default() {
         // Without a type nothing is checked; the container runtime makes a missing directory.
-        "" if !real.exists() => node.create_dir_all(path).map_err(broken)?,
-        "DirectoryOrCreate" if !real.exists() => node.create_dir_all(path).map_err(broken)?,
+        "" | "DirectoryOrCreate" if !real.exists() => node.create_dir_all(path).map_err(broken)?,
         "Directory" | "DirectoryOrCreate" if !real.is_dir() => return not("a directory"),
         "FileOrCreate" if !real.exists() => node.write(path, b"", FILE_MODE).map_err(broken)?,
         "File" | "FileOrCreate" if !real.is_file() => return not("a file"),
@@ -215,7 +214,8 @@ fn select(
     for item in items {
         match data.get(&item.key) {
             Some(value) => {
-                selected.push((item.path.clone(), value.clone(), item.mode.map_or(default, |mode| bits(Some(mode)))))
+                let mode = item.mode.map_or(default, |mode| bits(Some(mode)));
+                selected.push((item.path.clone(), value.clone(), mode));
             }
             None if optional => {}
             None => return Err(missing()),
