@@ -135,6 +135,14 @@ pub trait Rules: Send + Sync + std::fmt::Debug {
         None
     }
 
+    /// The group and plural name under which objects are stored that more than one group serves; none for most kinds.
+    fn stored_as(&self) -> Option<(&'static str, &'static str)> {
+        None
+    }
+
+    /// Gives an object that was written through another group or version the fields that this one knows.
+    fn convert(&self, _object: &mut Value) {}
+
     /// The fields that objects can be selected by, besides name and namespace.
     fn fields(&self) -> &'static [&'static str] {
         &[]

@@ -72,7 +72,9 @@ impl Call {
 
     /// Where the request's resource is stored.
     pub(crate) fn collection(&self) -> GroupResource {
-        GroupResource::new(self.resource.group.as_str(), self.resource.plural.as_str())
+        let own = (self.resource.group.as_str(), self.resource.plural.as_str());
+        let (group, plural) = self.resource.rules.stored_as().unwrap_or(own);
+        GroupResource::new(group, plural)
     }
 
     /// Where the request's object is stored.

@@ -11,6 +11,7 @@ use crate::body::Body;
 use crate::decode::api_version;
 use crate::negotiate::{Form, Output};
 use crate::resource::Resource;
+use crate::resources;
 use crate::schema;
 use crate::status::ApiError;
 use crate::store::{Stored, encode};
@@ -75,7 +76,7 @@ fn list(resource: &Resource, metadata: &Value, objects: &[Arc<Stored>]) -> Vec<B
     pieces.push(Bytes::from(start));
     for (i, object) in objects.iter().enumerate() {
         pieces.push(if i == 0 { first.clone() } else { next.clone() });
-        if object.value["apiVersion"] == version.as_str() || resource.definition.is_none() {
+        if object.value["apiVersion"] == version.as_str() {
             pieces.push(object.fields());
         } else {
             let (json, fields_at) = encode(&in_version(resource, &object.value));
@@ -137,6 +138,10 @@ pub(crate) fn in_version(resource: &Resource, object: &Value) -> Value {
         // What the version does not know is not news to anybody.
         let _ = schema::prune::apply(&mut object, &resource.schema);
         schema::default::apply(&mut object, &resource.schema);
+    } else {
+        resource.rules.convert(&mut object);
+        schema::default::apply(&mut object, &resource.schema);
+        resources::normalise(resource, &mut object);
     }
     object
 }

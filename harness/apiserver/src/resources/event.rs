@@ -25,7 +25,7 @@ struct Dialect {
     count: &'static str,
 }
 
-const CORE: Dialect = Dialect {
+static CORE: Dialect = Dialect {
     about: "involvedObject",
     controller: "reportingComponent",
     message: "message",
@@ -34,7 +34,7 @@ const CORE: Dialect = Dialect {
     last: "lastTimestamp",
     count: "count",
 };
-const EVENTS: Dialect = Dialect {
+static EVENTS: Dialect = Dialect {
     about: "regarding",
     controller: "reportingController",
     message: "note",
@@ -71,9 +71,10 @@ const FIELDS: [&str; 19] = [
 pub(super) static CORE_EVENT: Simple = Simple {
     validate: |event, errors| legacy(event, &CORE, errors),
     fields: &FIELDS,
-    field: |event, path| field(event, path, &CORE),
+    convert: |event| translate(event, &EVENTS, &CORE),
+    field,
     columns,
-    row: |event, now| row(event, now, &CORE),
+    row,
     ..SIMPLE
 };
 
@@ -99,9 +100,11 @@ pub(super) static NEW_EVENT: Simple = Simple {
     },
     change: |_, _, _| {},
     fields: &FIELDS,
-    field: |event, path| field(event, path, &EVENTS),
+    stored_as: Some(("", "events")),
+    convert: |event| translate(event, &CORE, &EVENTS),
+    field,
     columns,
-    row: |event, now| row(event, now, &EVENTS),
+    row,
     ..SIMPLE
 };
 
@@ -150,8 +153,25 @@ fn legacy(event: &Value, dialect: &Dialect, errors: &mut Vec<FieldError>) {
     }
 }
 
-fn field(event: &Value, path: &str, dialect: &Dialect) -> Option<String> {
+/// The names that an event's own fields have; both groups store in one place, each in its own words.
+fn dialect_of(event: &Value) -> &'static Dialect {
+    if event.get(EVENTS.about).is_some() { &EVENTS } else { &CORE }
+}
+
+/// Renames the fields that the two groups call differently.
+fn translate(event: &mut Value, from: &Dialect, to: &Dialect) {
+    let Some(fields) = event.as_object_mut() else { return };
+    let names = |d: &Dialect| [d.about, d.controller, d.message, d.source, d.first, d.last, d.count];
+    for (from, to) in names(from).into_iter().zip(names(to)) {
+        if let Some(value) = fields.remove(from) {
+            fields.insert(to.to_owned(), value);
+        }
+    }
+}
+
+fn field(event: &Value, path: &str) -> Option<String> {
     const OF_OBJECT: [&str; 7] = ["kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath"];
+    let dialect = dialect_of(event);
     let of_object = path.strip_prefix("involvedObject.").or_else(|| path.strip_prefix("regarding."));
     let value = match (of_object, path) {
         (Some(of_object), _) if OF_OBJECT.contains(&of_object) => text(&event[dialect.about], of_object),
@@ -204,7 +224,8 @@ fn columns() -> Vec<Column> {
     ]
 }
 
-fn row(event: &Value, now: Timestamp, dialect: &Dialect) -> Vec<Value> {
+fn row(event: &Value, now: Timestamp) -> Vec<Value> {
+    let dialect = dialect_of(event);
     let about = &event[dialect.about];
     let kind = text(about, "kind").to_lowercase();
     let object = match text(about, "name") {

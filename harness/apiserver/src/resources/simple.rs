@@ -40,6 +40,10 @@ pub(crate) struct Simple {
     pub(crate) change: fn(&Value, &Value, &mut Vec<FieldError>),
     /// What is wrong with a change of status: new, old.
     pub(crate) status_change: fn(&Value, &Value, &mut Vec<FieldError>),
+    /// Where objects are stored that several groups serve.
+    pub(crate) stored_as: Option<(&'static str, &'static str)>,
+    /// What becomes of an object that was written through another group.
+    pub(crate) convert: fn(&mut Value),
     /// The fields that objects can be selected by.
     pub(crate) fields: &'static [&'static str],
     /// Their values.
@@ -61,6 +65,8 @@ pub(crate) const SIMPLE: Simple = Simple {
     validate: |_, _| {},
     change: |_, _, _| {},
     status_change: |_, _, _| {},
+    stored_as: None,
+    convert: |_| {},
     fields: &[],
     field: |_, _| None,
     columns: name_and_age,
@@ -114,6 +120,14 @@ impl Rules for Simple {
 
     fn name_rule(&self) -> NameRule {
         self.names
+    }
+
+    fn stored_as(&self) -> Option<(&'static str, &'static str)> {
+        self.stored_as
+    }
+
+    fn convert(&self, object: &mut Value) {
+        (self.convert)(object);
     }
 
     fn fields(&self) -> &'static [&'static str] {

@@ -343,6 +343,26 @@ fn services_share_no_address_and_no_node_port() {
 }
 
 #[test]
+fn an_event_written_through_one_group_reads_in_the_words_of_the_other() {
+    let (core, new) = (resource("", "v1", "events"), resource("events.k8s.io", "v1", "events"));
+    let about = json!({"kind": "Pod", "name": "p", "namespace": "n"});
+    let mut event = json!({"regarding": about, "note": "hello", "reason": "Why", "reportingController": "e.com/c"});
+    let original = event.clone();
+    core.rules.convert(&mut event);
+    assert_eq!(
+        event,
+        json!({"involvedObject": about, "message": "hello", "reason": "Why", "reportingComponent": "e.com/c"})
+    );
+    for resource in [&core, &new] {
+        for event in [&event, &original] {
+            assert_eq!(resource.rules.field(event, "involvedObject.name").as_deref(), Some("p"));
+        }
+    }
+    new.rules.convert(&mut event);
+    assert_eq!(event, original);
+}
+
+#[test]
 fn kinds_are_selected_by_their_own_fields() {
     for resource in Registry::builtin().table().all() {
         for field in resource.rules.fields() {
