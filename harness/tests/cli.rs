@@ -138,7 +138,7 @@ fn a_failure_shows_its_step_the_difference_and_the_object() {
     for part in [
         "✗ s/fails (1m30s in",
         "cm/a was not as expected within 1m30s",
-        "s.yaml:7:5]",
+        "s.yaml:8:5]",
         "`k becomes x`",
         "default/a: expected (-) against actual (+)",
         "-   k: x",

@@ -117,11 +117,15 @@ async fn perform(assignment: &Assignment, tell: &(impl Fn(Progress) + Send + Syn
     let mut scene = Scene::new(plan, raised);
     scene.begin();
 
+    let mut took = None;
     let outcome = tokio::select! {
         biased;
         () = assignment.cancel.cancelled() => Outcome::Interrupted,
         ended = tokio::time::timeout(plan.timeout, steps(plan, &mut scene, clock, tell)) => match ended {
-            Ok(Ok(())) => Outcome::Passed,
+            Ok(Ok(steps_took)) => {
+                took = Some(steps_took);
+                Outcome::Passed
+            }
             Ok(Err((step, trouble))) => failure(Some(&plan.steps[step]), trouble, &chronicle, &log).await,
             Err(_) => {
                 let trouble = Trouble::new(format!("the scenario took longer than {}", span(plan.timeout)));
@@ -130,18 +134,18 @@ async fn perform(assignment: &Assignment, tell: &(impl Fn(Progress) + Send + Syn
             }
         },
     };
-    let took = clock.elapsed();
+    let took = took.unwrap_or_else(|| clock.elapsed());
     scene.end().await;
     Ending { outcome, took }
 }
 
-/// Runs the steps in order, while every `never` that has no end looks on.
+/// Runs the steps in order, while every `never` that has no end looks on. Returns how long the steps took.
 async fn steps(
     plan: &Plan,
     scene: &mut Scene<'_>,
     clock: ScenarioClock,
     tell: &(impl Fn(Progress) + Send + Sync),
-) -> Result<(), (usize, Trouble)> {
+) -> Result<Duration, (usize, Trouble)> {
     let (violated, mut violations) = mpsc::unbounded_channel();
     for (number, step) in plan.steps.iter().enumerate() {
         let at = clock.elapsed();
@@ -160,6 +164,7 @@ async fn steps(
         tell(Progress::StepFinished(StepRecord { step: number, title: step.title.clone(), at, took, passed, output }));
         result?;
     }
+    let took = clock.elapsed();
     // The guards see what the last step has caused before the scenario is declared good.
     tokio::select! {
         biased;
@@ -170,7 +175,7 @@ async fn steps(
     }
     match violations.try_recv() {
         Ok(violation) => Err(violation),
-        Err(_) => Ok(()),
+        Err(_) => Ok(took),
     }
 }
 
