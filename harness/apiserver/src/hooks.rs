@@ -44,17 +44,16 @@ fn definition_named(server: &ApiServer, name: &str) -> Option<Arc<Stored>> {
 fn definition_changed(server: &ApiServer, name: &str) {
     // One at a time, or an older table of resources could replace a newer one.
     let _turn = server.0.definitions.lock().unwrap_or_else(PoisonError::into_inner);
-    match settle(server, name) {
-        Some(definition) => server.0.registry.set_definition(name, serve::resources(&definition.value)),
-        None => {
-            server.0.registry.set_definition(name, Vec::new());
-            // Whoever waited for its names can have them now.
-            for other in all_definitions(server) {
-                let other = meta(&other.value, "name");
-                if let Some(definition) = settle(server, other) {
-                    server.0.registry.set_definition(other, serve::resources(&definition.value));
-                }
-            }
+    if let Some(definition) = settle(server, name) {
+        server.0.registry.set_definition(name, serve::resources(&definition.value));
+        return;
+    }
+    server.0.registry.set_definition(name, Vec::new());
+    // Whoever waited for its names can have them now.
+    for other in all_definitions(server) {
+        let other = meta(&other.value, "name");
+        if let Some(definition) = settle(server, other) {
+            server.0.registry.set_definition(other, serve::resources(&definition.value));
         }
     }
 }
@@ -69,7 +68,7 @@ fn settle(server: &ApiServer, name: &str) -> Option<Arc<Stored>> {
     loop {
         let live = definition_named(server, name)?;
         let next = if finalizer::is_pending(&live.value) {
-            ending(server, &live.value)
+            Some(ending(server, &live.value))
         } else {
             let others = all_definitions(server);
             let others: Vec<&Value> = others.iter().map(|o| &o.value).filter(|o| meta(o, "name") != name).collect();
@@ -100,15 +99,15 @@ fn record(server: &ApiServer, live: &Value, next: &mut Value) {
 }
 
 /// The next state of a definition that is to go: its objects are deleted, and once the last is gone it is released.
-fn ending(server: &ApiServer, definition: &Value) -> Option<Value> {
+fn ending(server: &ApiServer, definition: &Value) -> Value {
     let now = server.0.clock.now_text();
     let resources = serve::resources(definition);
     if let Some(resource) = resources.first()
         && !delete_objects(server, resource)
     {
-        return Some(finalizer::started(definition, &now));
+        return finalizer::started(definition, &now);
     }
-    Some(finalizer::done(definition, &now))
+    finalizer::done(definition, &now)
 }
 
 /// Asks for the deletion of all objects of a resource; whether none is left.

@@ -472,7 +472,7 @@ mod tests {
         delete(object, &resource(plural), &DeleteOptions::from_value(options), now()).unwrap()
     }
 
-    fn pod(metadata: Value) -> Value {
+    fn pod(metadata: &Value) -> Value {
         json!({"metadata": metadata, "spec": {"nodeName": "n", "terminationGracePeriodSeconds": 30}, "status": {}})
     }
 
@@ -510,7 +510,7 @@ mod tests {
 
     #[test]
     fn a_running_pod_gets_its_grace_period_and_it_can_only_be_shortened() {
-        let Deletion::Mark(first) = deleted("pods", &pod(json!({"name": "p", "generation": 1})), &json!({})) else {
+        let Deletion::Mark(first) = deleted("pods", &pod(&json!({"name": "p", "generation": 1})), &json!({})) else {
             panic!("the pod should end gracefully");
         };
         let metadata = &first["metadata"];

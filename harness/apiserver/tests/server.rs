@@ -62,10 +62,9 @@ impl Events {
     /// The next event; none when the watch has ended.
     async fn next(&mut self) -> Option<Value> {
         loop {
-            if let Some((line, rest)) = self.rest.split_once('\n') {
-                let event = serde_json::from_str(line).unwrap();
-                self.rest = rest.to_owned();
-                return Some(event);
+            if let Some(end) = self.rest.find('\n') {
+                let line: String = self.rest.drain(..=end).collect();
+                return Some(serde_json::from_str(&line).unwrap());
             }
             let frame = self.body.frame().await?.unwrap();
             self.rest.push_str(std::str::from_utf8(frame.data_ref().unwrap()).unwrap());
@@ -73,13 +72,9 @@ impl Events {
     }
 
     async fn told(&mut self) -> String {
-        match self.next().await {
-            Some(event) => {
-                let name = event["object"]["metadata"]["name"].as_str().unwrap_or_default();
-                format!("{} {name}", event["type"].as_str().unwrap())
-            }
-            None => "end".to_owned(),
-        }
+        let Some(event) = self.next().await else { return "end".to_owned() };
+        let name = event["object"]["metadata"]["name"].as_str().unwrap_or_default();
+        format!("{} {name}", event["type"].as_str().unwrap())
     }
 }
 
