@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{PatchKind, apply};
+use super::{PatchKind, apply, problems};
 use crate::schema::builtin;
 use crate::schema::node::SchemaRef;
 
@@ -103,6 +103,22 @@ fn what_is_no_patch_at_all_is_a_bad_request() {
     let (code, message) = refused(PatchKind::Json, &live, &json!(many).to_string());
     assert_eq!(code, 413);
     assert!(message.contains("The allowed maximum operations in a JSON patch is 10000, got 10001"), "{message}");
+}
+
+#[test]
+fn strict_validation_sees_what_a_patch_says_twice_or_in_vain() {
+    let table = [
+        (PatchKind::Merge, r#"{"a": 1, "a": 2}"#, vec![r#"duplicate field "a""#]),
+        (PatchKind::Merge, r#"{"a": 1}"#, vec![]),
+        (
+            PatchKind::Json,
+            r#"[{"op": "test", "path": "/x"}, {"op": "remove", "path": "/x", "why": 1}]"#,
+            vec![r#"json patch unknown field "[1].why""#],
+        ),
+    ];
+    for (kind, patch, want) in table {
+        assert_eq!(problems(kind, patch.as_bytes()), want, "{patch}");
+    }
 }
 
 #[test]
