@@ -265,6 +265,8 @@ fn add_paths(paths: &mut Map<String, Value>, resource: &Resource, schema: &str) 
         let document = match verb {
             "create" => write("post", &["*/*"]),
             "update" => write("put", &["*/*"]),
+            // What kubectl finds here decides how it patches.
+            "patch" if resource.definition.is_some() => write("patch", &[patches[0], patches[1], patches[3]]),
             "patch" => write("patch", &patches),
             action => operation(action),
         };

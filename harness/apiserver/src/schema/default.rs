@@ -31,7 +31,9 @@ fn drop_nulls(value: &mut Value, schema: Option<&Schema>) {
         }),
         Value::Array(items) => {
             let known = schema.and_then(|s| s.items.as_ref()).map(SchemaRef::get);
-            items.iter_mut().for_each(|item| drop_nulls(item, known));
+            for item in items {
+                drop_nulls(item, known);
+            }
         }
         _ => {}
     }

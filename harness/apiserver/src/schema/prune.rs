@@ -1,5 +1,7 @@
 //! Drops fields that a schema does not know.
 
+use std::fmt::Write as _;
+
 use serde_json::Value;
 
 use super::node::{Schema, SchemaRef};
@@ -54,7 +56,7 @@ impl Pruner {
                     return;
                 }
                 for (at, item) in items.iter_mut().enumerate() {
-                    self.path.push_str(&format!("[{at}]"));
+                    let _ = write!(self.path, "[{at}]");
                     self.prune(item, known, preserve);
                     self.path.truncate(before);
                 }

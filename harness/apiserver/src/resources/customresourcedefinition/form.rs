@@ -45,15 +45,15 @@ pub(super) fn tidy(object: &mut Value) {
 fn drop_nothing(fields: &mut Map<String, Value>) {
     fields.retain(|name, value| {
         let name = name.as_str();
-        let holds = match value {
+
+        match value {
             Value::Null => false,
             Value::Bool(on) => *on || KEPT.contains(&name) || POINTERS.contains(&name),
             Value::String(text) => !text.is_empty() || POINTERS.contains(&name) || name == "jsonPath" || name == "name",
             Value::Array(list) => !list.is_empty() || KEPT.contains(&name),
             Value::Object(map) => !map.is_empty() || KEPT.contains(&name) || POINTERS.contains(&name),
             Value::Number(_) => true,
-        };
-        holds
+        }
     });
 }
 

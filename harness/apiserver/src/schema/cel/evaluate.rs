@@ -5,6 +5,8 @@
 
 use kube_cel::cel::objects::OptionalValue;
 use kube_cel::cel::{ExecutionError, Value as Cel};
+use std::fmt::Write as _;
+
 use serde_json::Value;
 
 use super::value::convert;
@@ -75,7 +77,7 @@ impl Walk {
             Value::Array(items) => {
                 let Some(known) = schema.items.as_ref().map(SchemaRef::get) else { return };
                 for (at, item) in items.iter().enumerate() {
-                    self.path.push_str(&format!("[{at}]"));
+                    let _ = write!(self.path, "[{at}]");
                     let old = old.and_then(|o| crate::schema::validate::counterpart(item, o, &schema.list_type));
                     self.visit(item, old, known, correlation.item(at, &schema.list_type));
                     self.path.truncate(before);
@@ -86,7 +88,7 @@ impl Walk {
                     let own = schema.properties.get(name);
                     let Some(known) = own.or(schema.additional.as_ref()).map(SchemaRef::get) else { continue };
                     if own.is_none() {
-                        self.path.push_str(&format!("[{name}]"));
+                        let _ = write!(self.path, "[{name}]");
                     } else {
                         if before > 0 {
                             self.path.push('.');

@@ -49,20 +49,19 @@ fn expand_call(mut call: CallExpr) -> Expr {
         operators::OPT_INDEX.clone_into(&mut call.func_name);
     }
     let is_cel = call.target.as_deref().is_some_and(|t| t.expr == Expr::Ident("cel".to_owned()));
-    if is_cel && call.func_name == "bind" && call.args.len() == 3 {
-        return bind(call);
-    }
-    if call.target.is_some() && matches!(call.func_name.as_str(), "optMap" | "optFlatMap") && call.args.len() == 2 {
-        return optional(call);
-    }
-    Expr::Call(call)
+    let expanded = match call.func_name.as_str() {
+        "bind" if is_cel => bind(&call),
+        "optMap" | "optFlatMap" => optional(&call),
+        _ => None,
+    };
+    expanded.unwrap_or(Expr::Call(call))
 }
 
 /// `cel.bind(x, value, expression)`: a loop over nothing whose accumulator is `x`.
-fn bind(call: CallExpr) -> Expr {
-    let Ok([name, value, body]) = <[IdedExpr; 3]>::try_from(call.args.clone()) else { return Expr::Call(call) };
-    let Expr::Ident(name) = name.expr else { return Expr::Call(call) };
-    scoped(name, value, body)
+fn bind(call: &CallExpr) -> Option<Expr> {
+    let [name, value, body] = call.args.as_slice() else { return None };
+    let Expr::Ident(name) = &name.expr else { return None };
+    Some(scoped(name.clone(), value.clone(), body.clone()))
 }
 
 fn scoped(name: String, value: IdedExpr, body: IdedExpr) -> Expr {
@@ -81,18 +80,16 @@ fn scoped(name: String, value: IdedExpr, body: IdedExpr) -> Expr {
 /// `target.optMap(x, expression)`: the expression on what the optional holds, wrapped again.
 ///
 /// The target is evaluated twice: a variable that holds an optional loses it in this version of the engine.
-fn optional(call: CallExpr) -> Expr {
+fn optional(call: &CallExpr) -> Option<Expr> {
     let flat = call.func_name == "optFlatMap";
-    let (Some(target), Ok([name, body])) = (call.target.clone(), <[IdedExpr; 2]>::try_from(call.args.clone())) else {
-        return Expr::Call(call);
-    };
-    let Expr::Ident(name) = name.expr else { return Expr::Call(call) };
-    let is_there = function("hasValue", Some((*target).clone()), Vec::new());
-    let held = function("value", Some(*target), Vec::new());
-    let wrapped = if flat { body } else { function("of", Some(ident("optional")), vec![body]) };
-    let then = node(scoped(name, held, wrapped));
+    let (Some(target), [name, body]) = (&call.target, call.args.as_slice()) else { return None };
+    let Expr::Ident(name) = &name.expr else { return None };
+    let is_there = function("hasValue", Some((**target).clone()), Vec::new());
+    let held = function("value", Some((**target).clone()), Vec::new());
+    let wrapped = if flat { body.clone() } else { function("of", Some(ident("optional")), vec![body.clone()]) };
+    let then = node(scoped(name.clone(), held, wrapped));
     let none = function("none", Some(ident("optional")), Vec::new());
-    function(operators::CONDITIONAL, None, vec![is_there, then, none]).expr
+    Some(function(operators::CONDITIONAL, None, vec![is_there, then, none]).expr)
 }
 
 fn function(name: &str, target: Option<IdedExpr>, args: Vec<IdedExpr>) -> IdedExpr {

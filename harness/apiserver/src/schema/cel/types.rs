@@ -82,11 +82,13 @@ impl<'a> Ty<'a> {
     /// Whether values of both types may be compared for equality.
     fn fits(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Dyn, _) | (_, Self::Dyn) | (Self::Null, _) | (_, Self::Null) => true,
+            (Self::Dyn | Self::Null, _)
+            | (_, Self::Dyn | Self::Null)
+            | (Self::Object(_), Self::Object(_) | Self::Map(_))
+            | (Self::Map(_), Self::Object(_)) => true,
             (Self::List(a), Self::List(b)) | (Self::Map(a), Self::Map(b)) | (Self::Optional(a), Self::Optional(b)) => {
                 a.fits(b)
             }
-            (Self::Object(_), Self::Object(_) | Self::Map(_)) | (Self::Map(_), Self::Object(_)) => true,
             (Self::Opaque(a), Self::Opaque(b)) => a == b,
             (a, b) => std::mem::discriminant(a) == std::mem::discriminant(b),
         }

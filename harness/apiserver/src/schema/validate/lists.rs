@@ -1,6 +1,7 @@
 //! Uniqueness in lists of type `set` and `map`.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
@@ -21,13 +22,13 @@ fn walk(value: &Value, schema: &Schema, path: &mut String, found: &mut Vec<Field
             match &schema.list_type {
                 ListType::Atomic => {}
                 ListType::Set => {
-                    found.extend(repeated(items.iter()).map(|(at, item)| duplicate(path, at, item.clone())))
+                    found.extend(repeated(items.iter()).map(|(at, item)| duplicate(path, at, item.clone())));
                 }
                 ListType::Map(keys) => map_list(items, keys, path, found),
             }
             let Some(known) = schema.items.as_ref().map(SchemaRef::get) else { return };
             for (at, item) in items.iter().enumerate() {
-                path.push_str(&format!("[{at}]"));
+                let _ = write!(path, "[{at}]");
                 walk(item, known, path, found);
                 path.truncate(before);
             }
@@ -46,7 +47,7 @@ fn walk(value: &Value, schema: &Schema, path: &mut String, found: &mut Vec<Field
                         walk(field, known.get(), path, found);
                     }
                     (None, Some(known)) => {
-                        path.push_str(&format!("[{name}]"));
+                        let _ = write!(path, "[{name}]");
                         walk(field, known.get(), path, found);
                     }
                     (None, None) => {}

@@ -135,7 +135,6 @@ pub(super) fn is_whole(value: f64) -> bool {
 }
 
 /// Equal as JSON, numbers by value.
-#[expect(clippy::float_cmp, reason = "the validator of Kubernetes compares exactly")]
 pub(super) fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
@@ -145,7 +144,7 @@ pub(super) fn same(a: &Value, b: &Value) -> bool {
 
 #[expect(clippy::cast_possible_truncation, reason = "the cast is guarded, and saturates")]
 fn to_whole(value: f64) -> Option<i64> {
-    (value.fract() == 0.0 && value >= -9.223_372_036_854_775_8e18 && value < 9.223_372_036_854_775_8e18)
+    (value.fract() == 0.0 && (-9.223_372_036_854_776e18..9.223_372_036_854_776e18).contains(&value))
         .then_some(value as i64)
 }
 
