@@ -4,8 +4,8 @@
 //! MultiNicNodeConfig → Job on the node → termination message → status
 //! ```
 //!
-//! A reconcile is five steps: [`observe`] reads everything there is, [`validate`] and [`plan`] decide without touching
-//! anything, [`apply`] makes it so, and the status tells of it. Guarantees:
+//! A reconcile is five steps: `observe` reads everything there is, `validate` and `plan` decide without touching
+//! anything, `apply` makes it so, and the status tells of it. Guarantees:
 //!
 //! - Never two agents on one node: an agent starts when no Job and no Pod of another one is left there.
 //! - A Job counts only for the configuration (uid), generation and machine it was made for.
