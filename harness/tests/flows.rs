@@ -4,6 +4,8 @@
 //! is a state that was then waited for, and that must be reached here too, to the last managed field. What differs from
 //! server to server (uids, resource versions, times, generated names) is compared by first appearance.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -105,7 +107,7 @@ impl Run {
 
     async fn see(&mut self, step: &Value) {
         let path = self.our_path(step["path"].as_str().expect("a path"));
-        let wanted = Norm::default().tidy(&step["body"]);
+        let wanted = tidy(&step["body"]);
         let began = Instant::now();
         loop {
             let (status, mut answer) = call(&self.client, "GET", &path, &Value::Null).await;
@@ -195,21 +197,9 @@ struct Norm {
 }
 
 impl Norm {
-    /// A recorded value with what it could not replace itself: uids in the keys of managed fields.
-    fn tidy(&self, value: &Value) -> Value {
-        match value {
-            Value::Object(fields) => {
-                let key = |key: &String| UID.replace_all(key, "uid").into_owned();
-                Value::Object(fields.iter().map(|(k, v)| (key(k), self.tidy(v))).collect())
-            }
-            Value::Array(items) => items.iter().map(|item| self.tidy(item)).collect(),
-            other => other.clone(),
-        }
-    }
-
     fn normal(&mut self, value: &Value) -> Value {
         let normal = self.go(value, None, false);
-        self.tidy(&normal)
+        tidy(&normal)
     }
 
     fn go(&mut self, value: &Value, key: Option<&str>, of_list: bool) -> Value {
@@ -267,6 +257,18 @@ impl Norm {
             text = text.replace(name, placeholder);
         }
         text
+    }
+}
+
+/// A value without what the recordings do not replace: uids in the keys of managed fields.
+fn tidy(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let key = |key: &String| UID.replace_all(key, "uid").into_owned();
+            Value::Object(fields.iter().map(|(k, v)| (key(k), tidy(v))).collect())
+        }
+        Value::Array(items) => items.iter().map(tidy).collect(),
+        other => other.clone(),
     }
 }
 

@@ -285,7 +285,7 @@ impl Files {
     /// Where components that hold no symbolic link lead.
     fn at(&self, seen: &[std::ffi::OsString]) -> Place {
         let logical: PathBuf =
-            std::iter::once(std::ffi::OsStr::new("/")).chain(seen.iter().map(|s| s.as_ref())).collect();
+            std::iter::once(std::ffi::OsStr::new("/")).chain(seen.iter().map(std::ffi::OsString::as_os_str)).collect();
         for mount in self.mounts.iter() {
             if let Ok(rest) = logical.strip_prefix(&mount.at) {
                 let real = if rest.as_os_str().is_empty() { mount.source.clone() } else { mount.source.join(rest) };

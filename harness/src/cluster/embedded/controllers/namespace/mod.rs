@@ -111,7 +111,7 @@ impl NamespaceController {
             if !remaining.items.is_empty() {
                 left.objects.insert(resource_name(&kind), remaining.items.len());
             }
-            for finalizer in remaining.items.iter().flat_map(|object| object.finalizers()) {
+            for finalizer in remaining.items.iter().flat_map(ResourceExt::finalizers) {
                 *left.finalizers.entry(finalizer.clone()).or_default() += 1;
             }
         }

@@ -92,7 +92,7 @@ fn a_pod_that_goes_nowhere_says_why_for_every_node() {
 fn a_port_of_the_host_is_given_once() {
     let spec = json!({"containers": [{"name": "c", "ports": [{"containerPort": 80, "hostPort": 80}]}]});
     let other = json!({"containers": [{"name": "c", "ports": [{"containerPort": 80, "hostPort": 81}]}]});
-    let nodes = [candidate("a", &json!({}), &[spec.clone()])];
+    let nodes = [candidate("a", &json!({}), std::slice::from_ref(&spec))];
     assert!(matches!(chosen(&spec, &nodes), Choice::Nowhere(_)));
     assert_eq!(chosen(&other, &nodes), Choice::Node("a".to_owned()));
 }

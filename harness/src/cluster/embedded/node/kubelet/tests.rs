@@ -17,7 +17,7 @@ use crate::cluster::embedded::{Cluster, EmbeddedConfig};
 use crate::scenario::node::NodeSpec;
 
 /// Longer than anything here may take, in virtual time.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 async fn cluster(programs: Programs) -> Cluster {
     let clock = Clock::starting_at("2030-01-01T00:00:00Z".parse().expect("a time"));
@@ -46,10 +46,10 @@ async fn create(cluster: &Cluster, container: Value, rest: Value) -> Api<Pod> {
 /// Waits for a state of the Pod `p`.
 async fn until(api: &Api<Pod>, wanted: impl Fn(&Pod) -> bool) -> Pod {
     let reached = await_condition(api.clone(), "p", |pod: Option<&Pod>| pod.is_some_and(&wanted));
-    match tokio::time::timeout(PATIENCE, reached).await {
-        Ok(pod) => pod.expect("a watch").expect("a pod"),
-        Err(_) => panic!("never seen; it is {:#?}", api.get("p").await.map(|pod| pod.status)),
-    }
+    let Ok(pod) = tokio::time::timeout(PATIENCE, reached).await else {
+        panic!("never seen; it is {:#?}", api.get("p").await.map(|pod| pod.status));
+    };
+    pod.expect("a watch").expect("a pod")
 }
 
 async fn gone(api: &Api<Pod>) {
@@ -143,7 +143,7 @@ async fn an_image_that_does_not_exist_is_never_reported_as_run() {
     until(&api, |pod| waiting(pod).as_deref() == Some("ErrImagePull")).await;
     let pod = until(&api, |pod| waiting(pod).as_deref() == Some("ImagePullBackOff")).await;
     assert_eq!(phase(&pod), "Pending");
-    tokio::time::sleep(Duration::from_secs(600)).await;
+    tokio::time::sleep(Duration::from_mins(10)).await;
     let pod = api.get("p").await.expect("the pod");
     assert_eq!((phase(&pod), container(&pod).restart_count), ("Pending", 0));
     let events = events(cluster.client()).await;
@@ -186,9 +186,7 @@ async fn a_deleted_pod_gets_its_grace_period_and_no_more() {
 #[tokio::test(start_paused = true)]
 async fn a_program_that_panics_is_a_container_that_fails() {
     let program = |process: Process| async move {
-        if process.args.is_empty() {
-            panic!("no arguments");
-        }
+        assert!(!process.args.is_empty(), "no arguments");
         Exit::SUCCESS
     };
     let cluster = cluster(Programs::new().with_function("agent:*", program)).await;
@@ -199,5 +197,29 @@ async fn a_program_that_panics_is_a_container_that_fails() {
     assert_eq!(exit_code(&pod), Some(134));
     let log = cluster.pod_log("default", "p").expect("a log");
     assert_eq!(log, "panicked: no arguments\n");
+    cluster.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_cluster_writes_nothing_however_long_it_stands() {
+    let cluster = cluster(Programs::new().with("agent:*", Script::default())).await;
+    let api = create(&cluster, json!({"name": "c", "image": "agent:1"}), json!({})).await;
+    until(&api, |pod| phase(pod) == "Running").await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let before = cluster.server().revision();
+    tokio::time::sleep(Duration::from_hours(1)).await;
+    assert_eq!(cluster.server().revision(), before);
+    cluster.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_whose_node_is_switched_off_is_failed_and_removed() {
+    let cluster = cluster(Programs::new().with("agent:*", Script::default())).await;
+    let api = create(&cluster, json!({"name": "c", "image": "agent:1"}), json!({})).await;
+    until(&api, |pod| phase(pod) == "Running").await;
+    cluster.remove_node("n1").await.expect("removed");
+    let asked = Instant::now();
+    gone(&api).await;
+    assert_eq!(asked.elapsed().as_secs(), 40);
     cluster.stop().await;
 }
