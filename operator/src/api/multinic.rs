@@ -1,7 +1,7 @@
 //! `multinic.io/v1alpha1 MultiNicNodeConfig`: the interfaces of one node.
 //!
 //! The types are what the API server stores: plain strings and numbers. Schema and CEL rules, in `rules`, refuse what
-//! the agent could not carry out; [`validate`] is the same decision in Rust, and a property test holds the two together.
+//! the agent could not carry out; [`validate()`] is the same decision in Rust, and a property test holds the two together.
 
 #![expect(unreachable_pub, reason = "`KubeSchema` puts a copy of each struct into a function")]
 

@@ -1,5 +1,5 @@
 //! From OpenAPI documents to compiled schemas: the definitions of built-in types, and the `openAPIV3Schema` of custom
-//! resource definitions. Pure; what a document gets wrong is told by [`super::structural`], not here.
+//! resource definitions. Pure; what a document gets wrong is told by `structural`, not here.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -35,7 +35,7 @@ impl Decoder {
     fn check(&mut self, value: &Value, schema: &Schema) -> Result<(), String> {
         let format = schema.bounds.as_deref().and_then(|b| b.format.as_deref());
         match (schema.ty, value) {
-            (_, Value::Null) => Ok(()),
+            (_, Value::Null) | (Type::Boolean, Value::Bool(_)) | (Type::Number, Value::Number(_)) => Ok(()),
             (Type::Any, _) if format == Some("quantity") => quantity(value),
             (Type::Any, Value::Object(_)) if !schema.properties.is_empty() => self.fields(value, schema),
             (Type::Any, _) => Ok(()),
@@ -45,7 +45,6 @@ impl Decoder {
                 Some("byte") => bytes(text),
                 _ => Ok(()),
             },
-            (Type::Boolean, Value::Bool(_)) | (Type::Number, Value::Number(_)) => Ok(()),
             (Type::Integer, Value::Number(n)) => self.integer(n, format),
             (Type::Array, Value::Array(items)) => {
                 let Some(known) = &schema.items else { return Ok(()) };

@@ -96,14 +96,13 @@ struct Kubeconfig {
 
 impl Kubeconfig {
     fn write(path: Option<PathBuf>, text: &str) -> Result<Self, Failure> {
-        let (path, temporary) = match path {
-            Some(path) => (path, false),
-            None => {
-                let file = tempfile::Builder::new().prefix("slipway-").suffix(".kubeconfig").tempfile();
-                let kept = file.and_then(|file| file.keep().map_err(|error| error.error));
-                let (_, path) = kept.map_err(|source| failure("cannot make a temporary file", source))?;
-                (path, true)
-            }
+        let (path, temporary) = if let Some(path) = path {
+            (path, false)
+        } else {
+            let file = tempfile::Builder::new().prefix("slipway-").suffix(".kubeconfig").tempfile();
+            let kept = file.and_then(|file| file.keep().map_err(|error| error.error));
+            let (_, path) = kept.map_err(|source| failure("cannot make a temporary file", source))?;
+            (path, true)
         };
         serve::write_kubeconfig(&path, text).map_err(cannot_serve)?;
         Ok(Self { path, temporary })

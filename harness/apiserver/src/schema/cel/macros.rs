@@ -61,18 +61,18 @@ fn expand_call(mut call: CallExpr) -> Expr {
 fn bind(call: &CallExpr) -> Option<Expr> {
     let [name, value, body] = call.args.as_slice() else { return None };
     let Expr::Ident(name) = &name.expr else { return None };
-    Some(scoped(name.clone(), value.clone(), body.clone()))
+    Some(scoped(name, value.clone(), body.clone()))
 }
 
-fn scoped(name: String, value: IdedExpr, body: IdedExpr) -> Expr {
+fn scoped(name: &str, value: IdedExpr, body: IdedExpr) -> Expr {
     Expr::Comprehension(Box::new(ComprehensionExpr {
         iter_range: node(Expr::List(ListExpr::new(Vec::new()))),
         iter_var: "@unused".to_owned(),
         iter_var2: None,
-        accu_var: name.clone(),
+        accu_var: name.to_owned(),
         accu_init: value,
         loop_cond: node(Expr::Literal(LiteralValue::Boolean(false.into()))),
-        loop_step: ident(&name),
+        loop_step: ident(name),
         result: body,
     }))
 }
@@ -87,7 +87,7 @@ fn optional(call: &CallExpr) -> Option<Expr> {
     let is_there = function("hasValue", Some((**target).clone()), Vec::new());
     let held = function("value", Some((**target).clone()), Vec::new());
     let wrapped = if flat { body.clone() } else { function("of", Some(ident("optional")), vec![body.clone()]) };
-    let then = node(scoped(name.clone(), held, wrapped));
+    let then = node(scoped(name, held, wrapped));
     let none = function("none", Some(ident("optional")), Vec::new());
     Some(function(operators::CONDITIONAL, None, vec![is_there, then, none]).expr)
 }

@@ -1,6 +1,6 @@
 //! `x-kubernetes-validations`: rules in CEL, compiled once with the schema they stand in.
 //!
-//! [`compile`] parses rules and tells what is wrong with them, [`types`] infers types well enough to do so, [`evaluate`]
+//! [`compile`] parses rules and tells what is wrong with them, `types` infers types well enough to do so, `evaluate`
 //! walks an object and applies them. The engine and Kubernetes' functions come from `kube_cel`; what they lack is made up
 //! for here (`cel.bind`, two-variable macros) or refused when a definition is created.
 

@@ -1,5 +1,7 @@
 //! Rules as definitions in the wild have them, with the answers of a real server.
 
+#![expect(clippy::needless_pass_by_value, reason = "a `json!` literal reads best without a reference")]
+
 use serde_json::{Value, json};
 
 use crate::schema::compile;

@@ -1,5 +1,7 @@
 //! What a real server says of schemas that are not right.
 
+#![expect(clippy::needless_pass_by_value, reason = "a `json!` literal reads best without a reference")]
+
 use serde_json::{Value, json};
 
 use super::*;

@@ -199,7 +199,7 @@ impl Walker {
         let close = whole || (found == "integer" && expected.contains(&"number"));
         let numeric = expected.contains(&"number") || expected.contains(&"integer");
         let worded = matches!(new, Value::String(_) | Value::Array(_));
-        if !worded && !format.is_empty() && !(expected.contains(&found) || of_format == format || close) {
+        if !(worded || format.is_empty() || expected.contains(&found) || of_format == format || close) {
             return Outcome::one(Violation::wrong_type(&self.path, format, of_format));
         }
         // Kubernetes leaves texts (and, oddly, lists) with a format to the format's own check.
@@ -349,7 +349,9 @@ impl Walker {
             let outcomes: Vec<Outcome> = bounds.all_of.iter().map(|branch| self.node(new, old, branch)).collect();
             let valid = outcomes.iter().filter(|o| o.found.is_empty()).count();
             let whole = outcomes.len();
-            outcomes.into_iter().for_each(|outcome| all.merge(outcome));
+            for outcome in outcomes {
+                all.merge(outcome);
+            }
             if valid != whole {
                 let none = if valid == 0 { ". None validated" } else { "" };
                 all.add(Violation::untied(format!("{name} must validate all the schemas (allOf){none}")));

@@ -1,5 +1,7 @@
 //! Verdicts and messages, as a real server gives them for the same schema and objects.
 
+#![expect(clippy::needless_pass_by_value, reason = "a `json!` literal reads best without a reference")]
+
 use serde_json::{Value, json};
 
 use super::*;
