@@ -86,10 +86,11 @@ pub struct LintArgs {
 /// Arguments of `slipway serve`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ServeArgs {
-    /// Serve plain HTTP on this address; loopback and a free port unless told otherwise.
+    /// Serve plain HTTP on this address. kubectl sends no token without TLS.
     #[arg(long, value_name = "ADDR")]
     pub http: Option<SocketAddr>,
-    /// Serve HTTPS on this address, with a certificate made for the occasion.
+    /// Serve HTTPS on this address, with a certificate made for the occasion. Without either address: HTTPS on loopback
+    /// and a free port.
     #[arg(long, value_name = "ADDR")]
     pub https: Option<SocketAddr>,
     /// The administrator's bearer token; made up unless told otherwise.

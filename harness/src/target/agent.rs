@@ -13,7 +13,7 @@ use crate::cluster::embedded::node::program::{Exit, Process, Programs};
 const IMAGES: [&str; 2] = ["multinic-agent*", "*/multinic-agent*"];
 
 /// Every image there is.
-pub(super) fn programs() -> Programs {
+pub fn programs() -> Programs {
     IMAGES.iter().fold(Programs::new(), |programs, image| programs.with_function(*image, agent))
 }
 

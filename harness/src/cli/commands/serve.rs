@@ -14,6 +14,7 @@ use crate::cli::exit::Exit;
 use crate::cli::printer::Printer;
 use crate::cli::settings::ServeSettings;
 use crate::cluster::embedded::{Cluster, EmbeddedConfig};
+use crate::target;
 
 /// Serves until told to stop.
 ///
@@ -36,18 +37,23 @@ async fn run(settings: &ServeSettings, printer: &Printer) -> Result<Exit, Failur
         Some(token) => token.clone(),
         None => serve::random_token().map_err(cannot_serve)?,
     };
-    let http = match (settings.http, settings.https) {
+    // Without TLS kubectl keeps its token to itself, and would be a stranger here.
+    let https = match (settings.http, settings.https) {
         (None, None) => Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
-        (http, _) => http,
+        (_, https) => https,
     };
-    let listener = Listener::bind(http, settings.https).await.map_err(cannot_serve)?;
+    let listener = Listener::bind(settings.http, https).await.map_err(cannot_serve)?;
     let tokens = vec![(token.clone(), User::admin())];
     let (clock, seed) = (Clock::system(), serve::random_seed().map_err(cannot_serve)?);
     let (server, cluster) = if settings.bare {
         (ApiServer::new(Config { clock, seed, tokens, ..Config::default() }), None)
     } else {
-        let config =
-            EmbeddedConfig { tokens, nodes: EmbeddedConfig::default_nodes(), ..EmbeddedConfig::new(clock, seed) };
+        let config = EmbeddedConfig {
+            tokens,
+            nodes: EmbeddedConfig::default_nodes(),
+            programs: target::programs(),
+            ..EmbeddedConfig::new(clock, seed)
+        };
         let cluster = Cluster::start(config).await.map_err(|source| failure("cannot start the cluster", source))?;
         (cluster.server(), Some(cluster))
     };
