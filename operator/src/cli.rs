@@ -7,6 +7,7 @@
 //! | 2 | bad arguments or settings |
 //! | 3 | no cluster |
 
+use std::io::IsTerminal;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -159,7 +160,9 @@ fn start_logs(args: &RunArgs) -> Result<(), Error> {
     let filter = tracing_subscriber::EnvFilter::builder()
         .parse(&args.log)
         .map_err(|source| Error::LogFilter { filter: args.log.clone(), source })?;
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Colours are for eyes; in a file they are noise.
+    let colours = std::io::stderr().is_terminal();
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr);
     // A second start in one process keeps the first one's logs.
     let _ = if args.log_json { logs.json().try_init() } else { logs.try_init() };
     Ok(())
