@@ -17,7 +17,6 @@ use crate::api::agent::{
     AgentAction, AgentInterface, AgentSettings, AgentSpec, OsKind, SYSCTL_HOST_PATH, SYSCTL_MOUNT_PATH, env,
 };
 use crate::api::multinic::{Interface, MultiNicNodeConfig};
-use crate::api::names::Mtu;
 
 use super::observe::NodeFacts;
 use super::{Settings, labels};
@@ -158,7 +157,7 @@ fn environment(
         config_uid: config.uid().unwrap_or_default(),
         generation: config.metadata.generation.unwrap_or_default(),
         os: order.os,
-        interfaces: order.interfaces.iter().map(agent_interface).collect(),
+        interfaces: order.interfaces.iter().map(AgentInterface::from).collect(),
         settings: settings.agent.clone(),
     };
     let value = |name: &str, value: String| EnvVar { name: name.to_owned(), value: Some(value), value_from: None };
@@ -175,17 +174,6 @@ fn environment(
         node_name,
         value(env::SPEC, serde_json::to_string(&spec)?),
     ])
-}
-
-fn agent_interface(interface: &Interface) -> AgentInterface {
-    AgentInterface {
-        id: interface.id.number(),
-        name: interface.name.to_string(),
-        mac: interface.mac.to_string(),
-        address: interface.addressing.map(|addressing| addressing.address()),
-        cidr: interface.addressing.map(|addressing| addressing.network()),
-        mtu: interface.mtu.map(Mtu::bytes),
-    }
 }
 
 fn security(os: OsKind) -> SecurityContext {
