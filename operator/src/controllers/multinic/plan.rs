@@ -299,8 +299,12 @@ impl<'a> View<'a> {
     /// What keeps a Job's agent from running. A kubelet that cannot pull an image says so in two ways by turns; the
     /// status keeps the first, which tells more, and does not follow.
     fn trouble(&self, job: &AgentJob) -> Option<Why> {
-        let mut own = self.observed.pods.iter().filter(|pod| pod.job_uid == job.uid);
-        let (reason, message) = own.find_map(|pod| pod.waiting.clone())?;
+        let own = || self.observed.pods.iter().filter(|pod| pod.job_uid == job.uid);
+        if own().next().is_none() && self.status.last_job_name.as_ref() == Some(&job.name) {
+            // A Job whose time is up loses its Pod before it says that it has failed, and the reason is still the same.
+            return status::trouble(&self.status);
+        }
+        let (reason, message) = own().find_map(|pod| pod.waiting.clone())?;
         let reason = if reason == "ErrImagePull" { "ImagePullBackOff".to_owned() } else { reason };
         let known = status::trouble(&self.status).filter(|known| known.reason == reason);
         Some(known.unwrap_or_else(|| Why::new(reason, format!("the agent's Pod is waiting: {message}"))))

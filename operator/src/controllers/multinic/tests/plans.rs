@@ -3,7 +3,9 @@
 use crate::api::agent::{AgentAction, OsKind};
 use crate::api::multinic::State;
 use crate::controllers::multinic::observe::{JobPhase, NodeFacts, Observed};
+use crate::controllers::multinic::outcome::Why;
 use crate::controllers::multinic::plan::{JobRef, Plan, Progress, Release, Try};
+use crate::controllers::multinic::status::render;
 use crate::controllers::multinic::validate::Refusal;
 use crate::controllers::multinic::{labels, status};
 
@@ -85,6 +87,26 @@ fn what_keeps_an_agent_from_its_work_is_seen() {
     let Progress::Running { trouble: Some(trouble), .. } = plan.progress else { panic!("{plan:?}") };
     assert_eq!(trouble.reason, "ImagePullBackOff");
     assert!(trouble.message.contains("no such host"));
+}
+
+#[test]
+fn what_kept_an_agent_from_its_work_is_not_forgotten_when_its_pod_goes() {
+    let trouble = Why::new("ImagePullBackOff", "the agent's Pod is waiting: no such host");
+    let job = job(JobPhase::Active);
+    let told = |known: Option<&Why>| {
+        let mut observed = observed().held().with_job(job.clone());
+        let run = Try { action: job.action, job: job.name.clone(), attempt: 1, system_uuid: MACHINE.to_owned() };
+        observed.config.status = render(&observed.config, &Progress::Running { run, trouble: known.cloned() }, now());
+        observed
+    };
+    let trouble_of = |observed: &Observed| match observed.plan().progress {
+        Progress::Running { trouble, .. } => trouble,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(trouble_of(&told(Some(&trouble))), Some(trouble.clone()), "no Pod is left to say it again");
+    assert_eq!(trouble_of(&told(None)), None, "a Job that has no Pod yet is in no trouble");
+    let runs = told(Some(&trouble)).with_pod(running_pod(&job));
+    assert_eq!(trouble_of(&runs), None, "a Pod that runs after all is over it");
 }
 
 #[test]
