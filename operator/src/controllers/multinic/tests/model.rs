@@ -69,6 +69,8 @@ struct World {
     pods: Vec<AgentPod>,
     /// Jobs that have been there, to know the Pods they leave behind.
     past: Vec<AgentJob>,
+    /// Jobs whose outcome a status has told, even if the status tells of a later try by now.
+    told: Vec<String>,
     on_node: OnNode,
     created: u32,
 }
@@ -81,6 +83,7 @@ impl World {
             jobs: Vec::new(),
             pods: Vec::new(),
             past: Vec::new(),
+            told: Vec::new(),
             on_node: OnNode::Clean,
             created: 0,
         };
@@ -239,6 +242,9 @@ impl World {
             if !survive() {
                 return;
             }
+            if status.state != Some(State::InProgress) {
+                self.told.extend(status.last_job_name.clone());
+            }
             self.config.as_mut().unwrap().status = Some(status);
         }
         for job in discard {
@@ -263,8 +269,11 @@ impl World {
             let own = config.metadata.uid.as_deref() == Some(&job.config_uid);
             let current =
                 config.metadata.generation == Some(job.generation) && config.metadata.deletion_timestamp.is_none();
-            let told = config.status.as_ref().is_some_and(|status| status.last_job_name.as_deref() == Some(&job.name));
-            assert!(!own || !current || told, "{} is removed before its result is told", Try::from(&job).job);
+            assert!(
+                !own || !current || self.told.contains(&job.name),
+                "{} is removed before its result is told",
+                Try::from(&job).job
+            );
         }
         assert_ne!(job.phase, JobPhase::Active, "{} is removed while its agent may run", job.name);
     }
