@@ -214,6 +214,60 @@ fn an_interrupt_ends_the_run_cleanly_and_the_reports_are_written() {
 }
 
 #[test]
+fn a_script_that_fails_shows_what_it_wrote_and_sees_no_more_than_it_is_told() {
+    let steps = "time: real\nsteps:\n  - script: {run: 'echo one; echo two >&2; env; exit 3', env: {OWN: mine}}\n";
+    let (_directory, path) = scenarios(&scenario("fails", steps));
+    let output = slipway(&["run", &path]).env("SECRET_OF_THE_CALLER", "x").output().unwrap();
+    let stdout = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{stdout}");
+    for part in ["the script ended with exit code 3, not with exit code 0", "one", "two", "KUBECONFIG=/", "OWN=mine"] {
+        assert!(stdout.contains(part), "{part:?} is not in\n{stdout}");
+    }
+    assert!(stdout.contains("NAMESPACE=default") && stdout.contains("PATH=/"), "{stdout}");
+    assert!(!stdout.contains("SECRET_OF_THE_CALLER"), "{stdout}");
+}
+
+#[test]
+fn a_script_that_hangs_ends_with_everything_it_has_started_and_shows_how_far_it_came() {
+    let steps = "time: real\nsteps:\n  - script: {run: 'sleep 3600 & echo child=$!; wait', timeout: 1s}\n";
+    let (_directory, path) = scenarios(&scenario("hangs", steps));
+    let output = run(&["run", &path]);
+    let stdout = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{stdout}");
+    assert!(stdout.contains("the script took longer than 1s"), "{stdout}");
+    let child = stdout.lines().find_map(|line| line.split_once("child=")?.1.trim().parse::<u32>().ok());
+    assert!(child.is_some(), "what it wrote is not in\n{stdout}");
+    let child = child.unwrap();
+    // Killed is not yet gone; a zombie waits for its parent only.
+    let runs = || {
+        let stat = fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with(['Z', 'X']))
+    };
+    let gone = (0..200).any(|_| !runs() || Command::new("sleep").arg("0.05").status().is_err());
+    assert!(gone, "process {child} has outlived its scenario");
+}
+
+#[test]
+fn a_script_that_writes_without_measure_ends_and_only_its_beginning_is_kept() {
+    let writes = "head -c 1000000 /dev/zero | tr '\\\\0' x; exit 3";
+    let steps = format!("time: real\nsteps:\n  - script: {{run: \"{writes}\"}}\n");
+    let (_directory, path) = scenarios(&scenario("writes", &steps));
+    let output = run(&["run", &path]);
+    let stdout = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    assert!(stdout.contains("… and 934464 more bytes"), "{}", &stdout[stdout.len().saturating_sub(2000)..]);
+    assert!(stdout.len() < 100_000);
+}
+
+#[test]
+fn a_script_is_not_run_in_virtual_time_by_force() {
+    let (_directory, path) = scenarios(&scenario("asks", "time: real\nsteps: [{script: {run: exit 0}}]\n"));
+    let output = run(&["run", &path, "--time", "virtual"]);
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stdout));
+    assert!(text(&output.stderr).contains("s/asks runs a script"), "{}", text(&output.stderr));
+}
+
+#[test]
 fn a_report_that_cannot_be_written_is_the_environments_fault() {
     let (_directory, path) = scenarios(&scenario("one", "steps: [{advance: 1s}]\n"));
     let output = run(&["run", &path, "--report", "json=/proc/nowhere/r.json"]);

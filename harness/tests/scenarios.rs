@@ -43,6 +43,7 @@ fn trial(plan: Plan) -> Trial {
             time: None,
             wall_clock_limit: Duration::from_mins(2),
             interrupt: CancellationToken::new(),
+            path: std::env::var_os("PATH"),
         };
         let stage: Arc<dyn Stage> = Arc::new(BuiltIn);
         let summary = runner::run(vec![plan], &stage, &options, &mut Silent);

@@ -6,7 +6,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -96,7 +96,7 @@ pub struct ApiServer(pub(crate) Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) clock: Clock,
     pub(crate) entropy: Entropy,
-    pub(crate) tokens: Vec<(String, Arc<User>)>,
+    pub(crate) tokens: RwLock<Vec<(String, Arc<User>)>>,
     pub(crate) store: Store,
     pub(crate) registry: Registry,
     pub(crate) records: broadcast::Sender<Arc<Record>>,
@@ -117,7 +117,7 @@ impl ApiServer {
         Self(Arc::new(Inner {
             clock: config.clock,
             entropy,
-            tokens: config.tokens.into_iter().map(|(token, user)| (token, Arc::new(user))).collect(),
+            tokens: RwLock::new(config.tokens.into_iter().map(|(token, user)| (token, Arc::new(user))).collect()),
             store,
             registry: Registry::builtin(),
             records: broadcast::Sender::new(RECORDS_KEPT),
@@ -125,6 +125,12 @@ impl ApiServer {
             logs: OnceLock::new(),
             closing: CancellationToken::new(),
         }))
+    }
+
+    /// Lets whoever shows `token` in as `user`, beside those whom the server was made with.
+    pub fn admit(&self, token: String, user: User) {
+        let mut tokens = self.0.tokens.write().unwrap_or_else(PoisonError::into_inner);
+        tokens.push((token, Arc::new(user)));
     }
 
     /// A service whose requests are all made by `user`, for clients in this process.

@@ -1,5 +1,6 @@
 //! The arguments as they are meant: paths, patterns and limits that can be acted on without asking again.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -52,6 +53,8 @@ pub struct RunSettings {
     pub time: Option<TimeArg>,
     /// The limit on the machine's own clock.
     pub wall_clock_limit: Duration,
+    /// Where scripts look for their commands.
+    pub path: Option<OsString>,
 }
 
 /// Settings of `slipway lint`.
@@ -142,6 +145,7 @@ impl TryFrom<RunArgs> for RunSettings {
             seed: args.seed,
             time: args.time,
             wall_clock_limit: Duration::from_secs(args.wall_clock_limit),
+            path: std::env::var_os("PATH"),
         })
     }
 }

@@ -2,6 +2,7 @@
 //! to the reports as if the scenarios had run one after the other, in the order of their titles.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -39,6 +40,8 @@ pub struct Options {
     pub time: Option<Time>,
     /// How long a scenario may take on the machine's clock.
     pub wall_clock_limit: Duration,
+    /// Where scripts look for their commands: `PATH`.
+    pub path: Option<OsString>,
     /// Ends the run early: what runs is cut short, what has not begun does not begin.
     pub interrupt: CancellationToken,
 }
@@ -157,6 +160,7 @@ impl Dispatcher<'_> {
             time: self.options.time.unwrap_or(plan.time),
             stage: Arc::clone(&self.stage),
             cancel: cancel.clone(),
+            path: self.options.path.clone(),
             plan,
         };
         let sender = self.sender.clone();

@@ -1,6 +1,7 @@
 //! Runs one scenario on its own cluster, step by step. It owns nothing of the run: it says what happened, and how it
 //! ended.
 
+use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,6 +53,8 @@ pub(super) struct Assignment {
     pub(super) stage: Arc<dyn Stage>,
     /// Cut it short.
     pub(super) cancel: CancellationToken,
+    /// Where its scripts look for their commands.
+    pub(super) path: Option<OsString>,
 }
 
 /// How a scenario ended.
@@ -114,7 +117,7 @@ async fn perform(assignment: &Assignment, tell: &(impl Fn(Progress) + Send + Syn
         }
     };
     let chronicle = Chronicle::begin(&raised.cluster.client(), clock);
-    let mut scene = Scene::new(plan, raised);
+    let mut scene = Scene::new(plan, raised, assignment.path.as_deref());
     scene.begin();
 
     let mut took = None;

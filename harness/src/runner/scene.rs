@@ -1,5 +1,6 @@
 //! What a scenario's steps act on: its cluster, its operator, what has been bound so far.
 
+use std::ffi::OsStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::assertion::{self, Subject};
 use super::resources::{Found, Resources};
+use super::script::Surroundings;
 use super::trouble::Trouble;
 use super::{chain, events, nodes, script};
 use crate::cluster::{Cluster, Node};
@@ -33,11 +35,13 @@ pub(super) struct Scene<'a> {
     client: Client,
     resources: Resources,
     bindings: Bindings,
+    /// Where scripts look for their commands.
+    path: Option<&'a OsStr>,
 }
 
 impl<'a> Scene<'a> {
     /// The scene as a stage has raised it.
-    pub(super) fn new(plan: &'a Plan, raised: Raised) -> Self {
+    pub(super) fn new(plan: &'a Plan, raised: Raised, path: Option<&'a OsStr>) -> Self {
         let client = raised.cluster.client();
         Self {
             current: None,
@@ -47,6 +51,7 @@ impl<'a> Scene<'a> {
             resources: Resources::new(client.clone()),
             client,
             bindings: plan.bindings.clone(),
+            path,
         }
     }
 
@@ -81,8 +86,8 @@ impl<'a> Scene<'a> {
             }
             Action::Expect { target, condition, count, within, bind } => {
                 let found = {
-                    let Self { operator, resources, client, bindings, plan, .. } = &mut *self;
-                    let view = View { resources, client, bindings, plan };
+                    let Self { operator, resources, client, bindings, plan, path, .. } = &mut *self;
+                    let view = View { resources, client, bindings, plan, path: *path };
                     let looking = async {
                         let (target, condition) = (view.target(target), view.condition(condition));
                         let subject = view.subject(&target, &condition).await?;
@@ -96,8 +101,8 @@ impl<'a> Scene<'a> {
                 self.guard(number, target, condition, *count, violated.clone()).await.map(|()| None)
             }
             action => {
-                let Self { operator, resources, client, bindings, plan, cluster, .. } = &mut *self;
-                let view = View { resources, client, bindings, plan };
+                let Self { operator, resources, client, bindings, plan, cluster, path, .. } = &mut *self;
+                let view = View { resources, client, bindings, plan, path: *path };
                 with_operator(operator, view.perform(action, cluster)).await
             }
         }
@@ -156,7 +161,13 @@ impl<'a> Scene<'a> {
     }
 
     fn view(&self) -> View<'_> {
-        View { resources: &self.resources, client: &self.client, bindings: &self.bindings, plan: self.plan }
+        View {
+            resources: &self.resources,
+            client: &self.client,
+            bindings: &self.bindings,
+            plan: self.plan,
+            path: self.path,
+        }
     }
 }
 
@@ -182,6 +193,7 @@ struct View<'a> {
     client: &'a Client,
     bindings: &'a Bindings,
     plan: &'a Plan,
+    path: Option<&'a OsStr>,
 }
 
 impl View<'_> {
@@ -229,7 +241,9 @@ impl View<'_> {
             }
             Action::Advance(duration) => tokio::time::sleep(*duration).await,
             Action::Script { script, timeout } => {
-                return script::run(script, *timeout, cluster.as_ref(), &self.plan.namespace).await.map(Some);
+                let (cluster, namespace) = (cluster.as_ref(), self.plan.namespace.as_str());
+                let within = Surroundings { cluster, namespace, path: self.path };
+                return script::run(script, *timeout, &within).await.map(Some);
             }
             Action::AddNode(spec) => {
                 cluster.add_node((**spec).clone()).await.map_err(|error| Trouble::new(chain(&error)))?;

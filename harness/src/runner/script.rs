@@ -1,10 +1,17 @@
-//! Runs a command of a scenario against its cluster: in real time only, bounded, its output kept.
+//! Runs a command of a scenario against its cluster: in real time only, bounded, its output kept. Nothing that it starts
+//! outlives its step.
 
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::OwnedFd;
 use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::process::Command;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe;
+use tokio::process::{Child, Command};
 
 use super::trouble::Trouble;
 use super::{chain, span};
@@ -14,60 +21,123 @@ use crate::scenario::model::Script;
 /// As much output as is kept of a script; the rest is read and thrown away, so that the script does not stall.
 const OUTPUT_BYTES_MAX: usize = 64 * 1024;
 
-/// Runs a script and returns its output.
-pub(super) async fn run(
-    script: &Script,
-    limit: Duration,
-    cluster: &dyn Cluster,
-    namespace: &str,
-) -> Result<String, Trouble> {
-    let kubeconfig = cluster
+/// What a script runs in.
+pub(super) struct Surroundings<'a> {
+    /// The cluster its kubeconfig leads to.
+    pub(super) cluster: &'a dyn Cluster,
+    /// The scenario's namespace.
+    pub(super) namespace: &'a str,
+    /// Where its commands are looked for; where `sh` looks unless told otherwise.
+    pub(super) path: Option<&'a OsStr>,
+}
+
+/// Runs a script and returns its output. Whatever it leaves running ends with it.
+pub(super) async fn run(script: &Script, limit: Duration, within: &Surroundings<'_>) -> Result<String, Trouble> {
+    let kubeconfig = within
+        .cluster
         .kubeconfig()
         .await
         .map_err(|error| Trouble::new(format!("the cluster cannot be reached from outside: {}", chain(&error))))?;
     let mut command = Command::new("sh");
     command
         .args(["-eu", "-c", &script.run])
+        // The same on every machine, but for where the programs are.
+        .env_clear()
+        .envs(within.path.map(|path| ("PATH", path)))
         .env("KUBECONFIG", kubeconfig)
-        .env("NAMESPACE", namespace)
-        .envs(&script.env)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true);
-    let mut child = command.spawn().map_err(|error| Trouble::new(format!("cannot start sh: {error}")))?;
-    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let work = async { tokio::join!(child.wait(), read(stdout), read(stderr)) };
-    let Ok((status, stdout, stderr)) = tokio::time::timeout(limit, work).await else {
-        return Err(Trouble::new(format!("the script took longer than {}", span(limit))));
+        .env("NAMESPACE", within.namespace)
+        .envs(&script.env);
+    let (mut group, mut pipe) =
+        Group::spawn(command).map_err(|error| Trouble::new(format!("cannot start sh: {error}")))?;
+    let mut output = Output::default();
+    let work = async {
+        // Whatever still writes when the script has ended is ended too, so that the pipe closes.
+        tokio::join!(group.wait(), output.fill(&mut pipe)).0
     };
-    let status = status.map_err(|error| Trouble::new(format!("cannot wait for the script: {error}")))?;
-    let output = format!("{stdout}{stderr}");
-    let lines = || output.lines().map(str::to_owned).collect();
+    let ended = tokio::time::timeout(limit, work).await;
+    // Only now: the output so far is what shows where a script hangs.
+    drop(group);
+    let output = output.text();
+    let trouble = |message| Trouble::new(message).with("its output", output.lines().map(str::to_owned).collect());
+    let Ok(status) = ended else {
+        return Err(trouble(format!("the script took longer than {}", span(limit))));
+    };
+    let status = status.map_err(|error| trouble(format!("cannot wait for the script: {error}")))?;
     let wanted = script.exit_code.unwrap_or(0);
     if status.code() != Some(wanted) {
         let ended = status.code().map_or_else(|| "by a signal".to_owned(), |code| format!("with exit code {code}"));
-        let message = format!("the script ended {ended}, not with exit code {wanted}");
-        return Err(Trouble::new(message).with("its output", lines()));
+        return Err(trouble(format!("the script ended {ended}, not with exit code {wanted}")));
     }
     let missing = script.output.as_ref().map(|parts| parts.missing(&output)).unwrap_or_default();
     if !missing.is_empty() {
-        return Err(
-            Trouble::new(format!("the script's output did not contain {missing:?}")).with("its output", lines())
-        );
+        return Err(trouble(format!("the script's output did not contain {missing:?}")));
     }
     Ok(output)
 }
 
-async fn read(stream: Option<impl AsyncRead + Unpin>) -> String {
-    let mut kept = Vec::new();
-    let mut buffer = vec![0; 8192];
-    if let Some(mut stream) = stream {
-        // A pipe that breaks has been closed by the script; what came before is its output.
-        while let Ok(length @ 1..) = stream.read(&mut buffer).await {
-            let room = OUTPUT_BYTES_MAX.saturating_sub(kept.len()).min(length);
-            kept.extend_from_slice(&buffer[..room]);
+/// A child with everything it starts. All of it is killed when the child has ended, or when this is dropped.
+struct Group {
+    child: Child,
+    /// None once there is nothing to kill any more: the number may then be somebody else's.
+    id: Option<Pid>,
+}
+
+impl Group {
+    /// Starts a command as the leader of a group of its own. Its output and its errors come out of one pipe, in the
+    /// order in which they were written.
+    fn spawn(mut command: Command) -> io::Result<(Self, pipe::Receiver)> {
+        let (reader, writer) = io::pipe()?;
+        command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer).process_group(0).kill_on_drop(true);
+        let child = command.spawn()?;
+        let id = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
+        // The command is dropped on return, and with it our own ends of what is written to.
+        Ok((Self { child, id }, pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?))
+    }
+
+    async fn wait(&mut self) -> io::Result<std::process::ExitStatus> {
+        let status = self.child.wait().await;
+        self.kill();
+        status
+    }
+
+    fn kill(&mut self) {
+        if let Some(id) = self.id.take() {
+            // It fails where nobody is left, which is what was wanted.
+            let _ = killpg(id, Signal::SIGKILL);
         }
     }
-    String::from_utf8_lossy(&kept).into_owned()
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// The beginning of what a script has written.
+#[derive(Default)]
+struct Output {
+    kept: Vec<u8>,
+    left_out: usize,
+}
+
+impl Output {
+    /// Reads to the end.
+    async fn fill(&mut self, pipe: &mut pipe::Receiver) {
+        let mut buffer = vec![0; 8192];
+        // A pipe that breaks has been closed by the script; what came before is its output.
+        while let Ok(length @ 1..) = pipe.read(&mut buffer).await {
+            let room = OUTPUT_BYTES_MAX.saturating_sub(self.kept.len()).min(length);
+            self.kept.extend_from_slice(&buffer[..room]);
+            self.left_out += length - room;
+        }
+    }
+
+    fn text(&self) -> String {
+        let kept = String::from_utf8_lossy(&self.kept);
+        match self.left_out {
+            0 => kept.into_owned(),
+            more => format!("{kept}\n… and {more} more bytes\n"),
+        }
+    }
 }

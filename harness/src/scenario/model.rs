@@ -531,7 +531,7 @@ pub enum OperatorAction {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Script {
-    /// The text, run by `sh -eu`.
+    /// The text, run by `sh -eu`. What it leaves running ends with it.
     pub run: String,
     /// Environment beside `KUBECONFIG`, `NAMESPACE` and `PATH`.
     #[serde(default)]

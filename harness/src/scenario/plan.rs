@@ -45,6 +45,13 @@ pub struct Plan {
     pub steps: Vec<Step>,
 }
 
+impl Plan {
+    /// Whether a step runs a program of its own, which lives in real time.
+    pub fn has_script(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step.action, Action::Script { .. }))
+    }
+}
+
 /// A step ready to run.
 #[derive(Debug)]
 pub struct Step {

@@ -8,7 +8,7 @@ pub mod rbac;
 pub mod user;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use http::{HeaderMap, StatusCode, header};
 use serde_json::{Value, json};
@@ -95,7 +95,8 @@ pub(crate) fn authenticate_token(server: &ApiServer, token: &str) -> Option<Arc<
         known.len() == token.len()
             && known.bytes().zip(token.bytes()).fold(0, |differences, (a, b)| differences | (a ^ b)) == 0
     };
-    server.0.tokens.iter().filter(|(known, _)| same(known)).map(|(_, user)| Arc::clone(user)).next_back()
+    let tokens = server.0.tokens.read().unwrap_or_else(PoisonError::into_inner);
+    tokens.iter().filter(|(known, _)| same(known)).map(|(_, user)| Arc::clone(user)).next_back()
 }
 
 /// The identity a request acts under: its own, or the one its `Impersonate-` headers name.

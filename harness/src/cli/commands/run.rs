@@ -43,6 +43,12 @@ pub fn run(settings: &RunSettings, printer: &Printer) -> Result<Exit, Failure> {
         return Ok(Exit::Passed);
     }
 
+    if matches!(settings.time, Some(TimeArg::Virtual))
+        && let Some(plan) = suite.plans.iter().find(|plan| plan.has_script())
+    {
+        let what = format!("{} runs a script, which virtual time does not wait for", plan.title);
+        return Err(Failure::Input { what, source: None });
+    }
     let options = Options {
         jobs: settings.jobs,
         fail_fast: settings.fail_fast,
@@ -52,6 +58,7 @@ pub fn run(settings: &RunSettings, printer: &Printer) -> Result<Exit, Failure> {
             TimeArg::Real => Time::Real,
         }),
         wall_clock_limit: settings.wall_clock_limit,
+        path: settings.path.clone(),
         interrupt: interrupt_on_signal(),
     };
     let stage: Arc<dyn Stage> = Arc::new(BuiltIn);

@@ -1,11 +1,10 @@
 //! `slipway serve`: the embedded cluster behind a listener, until a signal arrives.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 
 use slipway_apiserver::clock::Clock;
-use slipway_apiserver::serve::{self, Listener, ServeError};
-use slipway_apiserver::service::{ApiServer, Config, User};
+use slipway_apiserver::serve::random_seed;
+use slipway_apiserver::service::{ApiServer, Config};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -13,6 +12,7 @@ use super::Failure;
 use crate::cli::exit::Exit;
 use crate::cli::printer::Printer;
 use crate::cli::settings::ServeSettings;
+use crate::cluster::embedded::door::{Door, DoorConfig};
 use crate::cluster::embedded::{Cluster, EmbeddedConfig};
 use crate::target;
 
@@ -33,23 +33,16 @@ pub fn serve(settings: &ServeSettings, printer: &Printer) -> Result<Exit, Failur
 
 async fn run(settings: &ServeSettings, printer: &Printer) -> Result<Exit, Failure> {
     let stop = stop_on_signal().map_err(|source| failure("cannot listen for signals", source))?;
-    let token = match &settings.admin_token {
-        Some(token) => token.clone(),
-        None => serve::random_token().map_err(cannot_serve)?,
-    };
     // Without TLS kubectl keeps its token to itself, and would be a stranger here.
     let https = match (settings.http, settings.https) {
         (None, None) => Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
         (_, https) => https,
     };
-    let listener = Listener::bind(settings.http, https).await.map_err(cannot_serve)?;
-    let tokens = vec![(token.clone(), User::admin())];
-    let (clock, seed) = (Clock::system(), serve::random_seed().map_err(cannot_serve)?);
+    let (clock, seed) = (Clock::system(), random_seed().map_err(cannot_serve)?);
     let (server, cluster) = if settings.bare {
-        (ApiServer::new(Config { clock, seed, tokens, ..Config::default() }), None)
+        (ApiServer::new(Config { clock, seed, ..Config::default() }), None)
     } else {
         let config = EmbeddedConfig {
-            tokens,
             nodes: EmbeddedConfig::default_nodes(),
             programs: target::programs(),
             ..EmbeddedConfig::new(clock, seed)
@@ -57,16 +50,20 @@ async fn run(settings: &ServeSettings, printer: &Printer) -> Result<Exit, Failur
         let cluster = Cluster::start(config).await.map_err(|source| failure("cannot start the cluster", source))?;
         (cluster.server(), Some(cluster))
     };
-    let kubeconfig = Kubeconfig::write(settings.kubeconfig.clone(), &listener.kubeconfig(&token))?;
-    for url in listener.urls() {
+    let (token, kubeconfig) = (settings.admin_token.clone(), settings.kubeconfig.clone());
+    let config = DoorConfig { http: settings.http, https, token, kubeconfig };
+    let door = Door::open(server, config).await.map_err(cannot_serve)?;
+    for url in door.urls() {
         printer.line(format_args!("serving {url}"));
     }
-    printer.line(format_args!("kubeconfig {}", kubeconfig.path.display()));
-    listener.run(server, stop).await;
+    printer.line(format_args!("kubeconfig {}", door.kubeconfig().display()));
+    stop.cancelled().await;
+    if let Err(error) = door.close().await {
+        printer.note(format_args!("cannot remove the kubeconfig: {error}"));
+    }
     if let Some(cluster) = cluster {
         cluster.stop().await;
     }
-    kubeconfig.remove(printer);
     Ok(Exit::Passed)
 }
 
@@ -74,7 +71,7 @@ fn failure(what: &str, source: impl std::error::Error + Send + Sync + 'static) -
     Failure::Environment { what: what.to_owned(), source: source.into() }
 }
 
-fn cannot_serve(error: ServeError) -> Failure {
+fn cannot_serve(error: impl std::error::Error + Send + Sync + 'static) -> Failure {
     failure("cannot serve", error)
 }
 
@@ -91,34 +88,4 @@ fn stop_on_signal() -> std::io::Result<CancellationToken> {
         heard.cancel();
     });
     Ok(stop)
-}
-
-/// The file through which clients find the server.
-struct Kubeconfig {
-    path: PathBuf,
-    /// Nobody asked for it at this place, so it goes when the server does.
-    temporary: bool,
-}
-
-impl Kubeconfig {
-    fn write(path: Option<PathBuf>, text: &str) -> Result<Self, Failure> {
-        let (path, temporary) = if let Some(path) = path {
-            (path, false)
-        } else {
-            let file = tempfile::Builder::new().prefix("slipway-").suffix(".kubeconfig").tempfile();
-            let kept = file.and_then(|file| file.keep().map_err(|error| error.error));
-            let (_, path) = kept.map_err(|source| failure("cannot make a temporary file", source))?;
-            (path, true)
-        };
-        serve::write_kubeconfig(&path, text).map_err(cannot_serve)?;
-        Ok(Self { path, temporary })
-    }
-
-    fn remove(&self, printer: &Printer) {
-        if self.temporary
-            && let Err(error) = std::fs::remove_file(&self.path)
-        {
-            printer.note(format_args!("cannot remove {}: {error}", self.path.display()));
-        }
-    }
 }

@@ -5,6 +5,7 @@
 
 mod client;
 mod controllers;
+pub mod door;
 pub mod node;
 
 use std::collections::BTreeMap;
@@ -24,7 +25,7 @@ use kube::api::{DeleteParams, PostParams};
 use slipway_apiserver::clock::Clock;
 use slipway_apiserver::service::{ApiServer, Config, User};
 use thiserror::Error;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OnceCell};
 use tokio::task::JoinSet;
 
 use super::NodeError;
@@ -35,6 +36,7 @@ use controllers::job::{JobController, job_uid};
 use controllers::namespace::NamespaceController;
 use controllers::orphans::OrphanCollector;
 use controllers::scheduler::Scheduler;
+use door::{Door, DoorConfig, DoorError};
 use node::kubelet::{KubeletConfig, Kubelets};
 use node::log::Logs;
 use node::machine::{Machine, MachineError};
@@ -52,8 +54,6 @@ pub struct EmbeddedConfig {
     pub nodes: Vec<NodeSpec>,
     /// What images there are and what they run.
     pub programs: Programs,
-    /// Bearer tokens and whom they stand for, where a listener is put before it.
-    pub tokens: Vec<(String, User)>,
     /// How often each node renews its Lease. Real kubelets do so every 10 s; by default no Lease is kept, so that an
     /// idle cluster writes nothing and virtual time need not stop at every renewal.
     pub lease_renewal: Option<Duration>,
@@ -75,7 +75,7 @@ impl EmbeddedConfig {
 
     /// A cluster without nodes and images.
     pub fn new(clock: Clock, seed: u64) -> Self {
-        Self { clock, seed, nodes: Vec::new(), programs: Programs::new(), tokens: Vec::new(), lease_renewal: None }
+        Self { clock, seed, nodes: Vec::new(), programs: Programs::new(), lease_renewal: None }
     }
 }
 
@@ -110,6 +110,8 @@ pub struct Cluster {
     pods: Informer<Pod>,
     /// Ends everything when it is dropped.
     tasks: Mutex<JoinSet<()>>,
+    /// Opened when somebody outside this process wants in.
+    door: OnceCell<Door>,
 }
 
 /// The machines, and how many there have been.
@@ -125,12 +127,7 @@ impl Cluster {
     /// # Errors
     /// See [`StartError`].
     pub async fn start(config: EmbeddedConfig) -> Result<Self, StartError> {
-        let server = ApiServer::new(Config {
-            clock: config.clock,
-            seed: config.seed,
-            tokens: config.tokens,
-            ..Config::default()
-        });
+        let server = ApiServer::new(Config { clock: config.clock, seed: config.seed, ..Config::default() });
         let (pods, logs) = (Informer::new(job_uid), Logs::default());
         server.set_log_source(Arc::new(logs.clone()));
         let kubelets = Kubelets::listening_to(&pods, logs.clone());
@@ -144,6 +141,7 @@ impl Cluster {
             logs,
             pods,
             tasks,
+            door: OnceCell::new(),
         };
         for spec in config.nodes {
             cluster.join(spec).await?;
@@ -226,8 +224,19 @@ impl Cluster {
         self.logs.read(&key, container, previous)
     }
 
-    /// Ends every controller, kubelet and program, and waits until they have ended.
-    pub async fn stop(self) {
+    /// The kubeconfig of the cluster's door, which is opened the first time.
+    async fn open(&self) -> Result<PathBuf, DoorError> {
+        let open = || Door::open(self.server.clone(), DoorConfig::loopback());
+        self.door.get_or_try_init(open).await.map(|door| door.kubeconfig().to_owned())
+    }
+
+    /// Closes the door, ends every controller, kubelet and program, and waits until they have ended.
+    pub async fn stop(mut self) {
+        if let Some(door) = self.door.take()
+            && let Err(error) = door.close().await
+        {
+            tracing::warn!(%error, "cannot remove the kubeconfig");
+        }
         self.kubelets.stop().await;
         let mut tasks = std::mem::take(&mut *self.lock_tasks());
         tasks.shutdown().await;
@@ -329,7 +338,7 @@ impl super::Cluster for Cluster {
     }
 
     fn kubeconfig(&self) -> BoxFuture<'_, io::Result<PathBuf>> {
-        std::future::ready(Err(io::ErrorKind::Unsupported.into())).boxed()
+        self.open().map_err(io::Error::other).boxed()
     }
 
     fn pod_log(&self, namespace: &str, pod: &str) -> Option<String> {
