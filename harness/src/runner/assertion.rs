@@ -128,8 +128,13 @@ pub(super) async fn consistently(subject: &Subject<'_>, count: Option<Count>, li
             let (met, all) = (subject.met(&selection).len(), selection.objects().len());
             let holds = count.map_or(all > 0 && met == all, |count| count.accepts(met));
             if !holds {
-                let wanted = count.map_or_else(|| "all, and at least one".to_owned(), |count| count.to_string());
-                let message = format!("{met} of {all} {} were as expected, not {wanted}", subject.target);
+                let target = subject.target;
+                let message = match (count, all) {
+                    (Some(count), _) => format!("{met} of {all} {target} were as expected, not {count}"),
+                    (None, 0) => format!("{target} was not there all the time"),
+                    (None, 1) => format!("{target} did not stay as expected"),
+                    (None, _) => format!("{} of {all} {target} did not stay as expected", all - met),
+                };
                 return Trouble::new(message)
                     .with_closest(subject.target, subject.condition, &selection, subject.bindings)
                     .with_names(&selection);
