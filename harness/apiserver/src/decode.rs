@@ -1,4 +1,7 @@
-//! Bytes to JSON objects: JSON and YAML bodies, duplicate and unknown fields, field validation levels.
+//! Bytes to JSON objects: JSON, YAML and protobuf bodies, duplicate and unknown fields, field validation levels.
+
+mod protobuf;
+mod wire;
 
 use std::fmt;
 
@@ -23,6 +26,8 @@ pub enum Media {
     Json,
     /// `application/yaml`.
     Yaml,
+    /// `application/vnd.kubernetes.protobuf`, for built-in kinds only.
+    Protobuf,
 }
 
 /// The body's form by its content type; JSON when none is given.
@@ -33,6 +38,7 @@ pub fn media(headers: &HeaderMap) -> Result<Media, ApiError> {
     match content_type(headers) {
         "" | "application/json" => Ok(Media::Json),
         "application/yaml" | "application/x-yaml" | "text/yaml" => Ok(Media::Yaml),
+        protobuf::MEDIA_TYPE => Ok(Media::Protobuf),
         _ => Err(unsupported(
             "the body of the request was in an unknown format - accepted media types include: application/json, \
              application/yaml, application/vnd.kubernetes.protobuf",
@@ -77,7 +83,8 @@ impl FieldValidation {
 /// Warnings are added to `warnings`.
 ///
 /// # Errors
-/// 400 for a body that is malformed, of another kind or version, or refused by strict validation.
+/// 400 for a body that is malformed, of another kind or version, or refused by strict validation; 415 for a custom
+/// resource in protobuf, of which only built-in kinds have a form.
 pub fn object(
     body: &[u8],
     media: Media,
@@ -85,7 +92,14 @@ pub fn object(
     validation: FieldValidation,
     warnings: &mut Vec<String>,
 ) -> Result<Value, ApiError> {
-    let Parsed { value, duplicates } = parse(body, media)?;
+    if media == Media::Protobuf && resource.definition.is_some() {
+        return Err(unsupported(
+            "the body of the request was in an unknown format - accepted media types include: application/json, \
+             application/yaml",
+        ));
+    }
+    let default = (api_version(resource), resource.kind.as_str());
+    let Parsed { value, duplicates } = parse_as(body, media, Some((&default.0, default.1)))?;
     let object = typed(value, resource)?;
     let refuse = |_: &Value, why: &str| cannot_handle(&resource.kind, &resource.version, &resource.kind, why);
     finish(object, twice(duplicates), resource, validation, warnings, &refuse)
@@ -247,12 +261,21 @@ pub struct Parsed {
 /// # Errors
 /// 400 with the parser's words.
 pub fn parse(body: &[u8], media: Media) -> Result<Parsed, ApiError> {
+    parse_as(body, media, None)
+}
+
+/// As [`parse`]; `default` is the `apiVersion` and kind of a protobuf message that does not name its own.
+fn parse_as(body: &[u8], media: Media, default: Option<(&str, &str)>) -> Result<Parsed, ApiError> {
     let malformed = |error: String| ApiError::bad_request(format!("couldn't get version/kind; parse error: {error}"));
     let tree: Tree = match media {
         Media::Json => serde_json::from_slice(body).map_err(|e| malformed(e.to_string()))?,
         Media::Yaml => {
             let text = std::str::from_utf8(body).map_err(|e| malformed(e.to_string()))?;
             serde_yaml::from_str(text).map_err(|e| malformed(e.to_string()))?
+        }
+        Media::Protobuf => {
+            let value = protobuf::decode(body, default).map_err(|e| ApiError::bad_request(e.to_string()))?;
+            return Ok(Parsed { value, duplicates: Vec::new() });
         }
     };
     let mut duplicates = Vec::new();
