@@ -43,7 +43,7 @@ const MAX_DEPTH: u32 = 128;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ProtobufError {
     /// It is something else.
-    #[error("provided data does not appear to be a protobuf message, expected prefix {MAGIC:?}")]
+    #[error("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]")]
     NoMagic,
     /// Neither the body nor the caller says what it is.
     #[error("Object 'Kind' is missing in the protobuf envelope")]

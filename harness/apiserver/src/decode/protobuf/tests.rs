@@ -209,7 +209,7 @@ fn a_body_that_is_no_built_in_object_is_refused_with_the_reason() {
     let deep =
         body("apiextensions.k8s.io/v1", "CustomResourceDefinition", &field(2, field(7, field(4, field(1, nested)))));
     let cases = [
-        (b"{}".to_vec(), "provided data does not appear to be a protobuf message, expected prefix [107, 56, 115, 0]"),
+        (b"{}".to_vec(), "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]"),
         (MAGIC.to_vec(), "Object 'Kind' is missing in the protobuf envelope"),
         (
             body("example.com/v1", "Widget", &[]),
