@@ -268,6 +268,28 @@ fn document() -> impl Strategy<Value = Value> {
     })
 }
 
+/// What a list replaces depends on what was there before (see the test below), so a null in one is not stable.
+fn without_nulls_in_lists(patch: Value) -> Value {
+    match patch {
+        Value::Object(fields) => fields.into_iter().map(|(name, v)| (name, without_nulls_in_lists(v))).collect(),
+        Value::Array(_) => patched(PatchKind::Merge, &json!({}), &json!({"list": patch}))["list"].take(),
+        other => other,
+    }
+}
+
+#[test]
+fn nulls_in_a_list_stay_where_it_replaces_an_object_and_go_elsewhere() {
+    for (live, merged) in [
+        (json!({"name": {}}), json!({"name": [null, {"a": null}]})),
+        (json!({"name": "text"}), json!({"name": [{}]})),
+        (json!({"name": [1]}), json!({"name": [{}]})),
+        (json!({}), json!({"name": [{}]})),
+    ] {
+        let patch = json!({"name": [null, {"a": null}]});
+        assert_eq!(patched(PatchKind::Merge, &live, &patch), merged, "{live}");
+    }
+}
+
 proptest! {
     #[test]
     fn no_patch_makes_the_server_fall_over(live in document(), patch in document()) {
@@ -278,6 +300,7 @@ proptest! {
 
     #[test]
     fn a_merge_patch_applied_twice_is_as_applied_once(live in document(), patch in document()) {
+        let patch = without_nulls_in_lists(patch);
         if let Ok(once) = apply(PatchKind::Merge, &live, patch.to_string().as_bytes(), &pod()) {
             prop_assert_eq!(patched(PatchKind::Merge, &once, &patch), once);
         }
