@@ -1,9 +1,13 @@
 //! What we wish kube-runtime had: small, and without knowledge of any controller.
 
+pub mod admission;
 pub mod apply;
 pub mod backoff;
 pub mod clock;
 pub mod duration;
 pub mod error;
 pub mod finalize;
+pub mod manager;
+pub mod metrics;
 pub mod report;
+pub mod source;

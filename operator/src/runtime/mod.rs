@@ -14,8 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::api;
 use crate::api::multinic::MultiNicNodeConfig;
-use crate::controllers::multinic;
+use crate::controllers::{drain, hello, multinic};
 use crate::kit::clock::Clock;
+use crate::kit::manager::Manager;
 
 /// A controller of this operator.
 #[derive(
@@ -23,17 +24,22 @@ use crate::kit::clock::Clock;
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Controller {
+    /// `Hello`: the smallest example.
+    Hello,
     /// `MultiNicNodeConfig`: network interfaces of nodes.
     Multinic,
+    /// Graceful drain of Pods that a vertical autoscaler evicts.
+    Drain,
 }
 
 impl Controller {
     /// Every controller there is.
-    pub const ALL: [Self; 1] = [Self::Multinic];
+    pub const ALL: [Self; 3] = [Self::Hello, Self::Multinic, Self::Drain];
 
     /// The custom resource definitions it needs in the cluster.
     pub fn crds(self) -> Vec<CustomResourceDefinition> {
         match self {
+            Self::Hello | Self::Drain => Vec::new(),
             Self::Multinic => vec![api::definition::<MultiNicNodeConfig>()],
         }
     }
@@ -47,13 +53,23 @@ pub struct Settings {
     pub controllers: BTreeSet<Controller>,
     /// The only namespace that is looked at; all of them unless told otherwise.
     pub namespace: Option<String>,
+    /// Of the Hello controller.
+    pub hello: hello::Settings,
     /// Of the `MultiNIC` controller.
     pub multinic: multinic::Settings,
+    /// Of the drain controller.
+    pub drain: drain::Settings,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { controllers: Controller::ALL.into(), namespace: None, multinic: multinic::Settings::default() }
+        Self {
+            controllers: Controller::ALL.into(),
+            namespace: None,
+            hello: hello::Settings::default(),
+            multinic: multinic::Settings::default(),
+            drain: drain::Settings::default(),
+        }
     }
 }
 
@@ -79,16 +95,19 @@ pub async fn run(
     clock: Clock,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), RunError> {
-    let Settings { controllers, namespace, multinic } = settings;
+    let Settings { controllers, namespace, hello, multinic, drain } = settings;
     if controllers.is_empty() {
         return Err(RunError::NoController);
     }
     tracing::info!(?controllers, namespace = namespace.as_deref().unwrap_or("*"), "starting manager");
-    let shutdown = shutdown.boxed().shared();
+    let manager = Manager { namespace, ..Manager::new(client, clock, shutdown) };
     let running = controllers.into_iter().map(|controller| {
-        let (client, namespace, shutdown) = (client.clone(), namespace.clone(), shutdown.clone());
+        let manager = manager.clone();
+        let shutdown = manager.shutdown.clone();
         let run = match controller {
-            Controller::Multinic => multinic::run(client, namespace, multinic.clone(), clock, shutdown.clone()).boxed(),
+            Controller::Hello => hello::run(manager, hello.clone()).boxed(),
+            Controller::Multinic => multinic::run(manager, multinic.clone()).boxed(),
+            Controller::Drain => drain::Drain::new(manager, drain.clone()).run().boxed(),
         };
         async move {
             run.await;

@@ -3,7 +3,6 @@
 //! Jobs and Pods wake every configuration of their node, not only the one they were made for: another one may be waiting
 //! for them to go.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -14,11 +13,11 @@ use kube::core::DeserializeGuard;
 use kube::runtime::controller::{self, Controller};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher;
-use kube::{Api, Client, Resource, ResourceExt};
+use kube::{Api, ResourceExt};
 
 use crate::api::multinic::MultiNicNodeConfig;
-use crate::kit::clock::Clock;
 use crate::kit::error::chain;
+use crate::kit::manager::Manager;
 use crate::kit::report::Reporter;
 
 use super::{CONTROLLER, Ctx, Error, Settings, labels, on_error, reconcile};
@@ -27,52 +26,36 @@ use super::{CONTROLLER, Ctx, Error, Settings, labels, on_error, reconcile};
 type Config = DeserializeGuard<MultiNicNodeConfig>;
 
 /// Runs the controller until `shutdown` resolves, and then until the reconciles that are under way have ended.
-pub async fn run(
-    client: Client,
-    namespace: Option<String>,
-    settings: Settings,
-    clock: Clock,
-    shutdown: impl Future<Output = ()> + Send + Sync + 'static,
-) {
-    let configs: Api<Config> = scoped(&client, namespace.as_deref());
+pub async fn run(manager: Manager, settings: Settings) {
+    let configs: Api<Config> = manager.scope();
     let agents = watcher::Config::default().labels(&labels::selector());
     let controller = Controller::new(configs, watcher::Config::default())
         .with_config(controller::Config::default().concurrency(settings.concurrency));
     let store = controller.store();
     let ctx = Arc::new(Ctx {
-        reporter: Reporter::new(client.clone(), labels::FIELD_MANAGER, clock),
-        client: client.clone(),
-        namespace: namespace.clone(),
+        reporter: Reporter::new(manager.client.clone(), labels::FIELD_MANAGER, manager.clock),
+        client: manager.client.clone(),
+        namespace: manager.namespace.clone(),
         settings,
-        clock,
+        clock: manager.clock,
         configs: store.clone(),
         failures: std::sync::Mutex::default(),
         next: AtomicU64::new(1),
     });
     let (of_job, of_pod, of_node) = (store.clone(), store.clone(), store);
     controller
-        .watches(scoped::<Job>(&client, namespace.as_deref()), agents.clone(), move |job| of_agent(&of_job, &job))
-        .watches(scoped::<Pod>(&client, namespace.as_deref()), agents, move |pod| of_agent(&of_pod, &pod))
-        .watches(Api::<Node>::all(client), watcher::Config::default(), move |node| {
+        .watches(manager.scope::<Job>(), agents.clone(), move |job| of_agent(&of_job, &job))
+        .watches(manager.scope::<Pod>(), agents, move |pod| of_agent(&of_pod, &pod))
+        .watches(Api::<Node>::all(manager.client.clone()), watcher::Config::default(), move |node| {
             with_node_label(&of_node, &labels::node_label(&node.name_any()))
         })
-        .graceful_shutdown_on(shutdown)
+        .graceful_shutdown_on(manager.shutdown)
         .run(reconcile, |object, error, ctx| on_error(&object, error, &ctx), ctx)
         .for_each(|result| {
             report(result);
             std::future::ready(())
         })
         .await;
-}
-
-fn scoped<K>(client: &Client, namespace: Option<&str>) -> Api<K>
-where
-    K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
-{
-    match namespace {
-        Some(namespace) => Api::namespaced(client.clone(), namespace),
-        None => Api::all(client.clone()),
-    }
 }
 
 /// The configurations of an agent's node.
