@@ -11,6 +11,7 @@ pub mod apply;
 pub mod body;
 pub mod clock;
 pub mod decode;
+pub mod dial;
 pub mod discovery;
 pub mod entropy;
 pub mod field;

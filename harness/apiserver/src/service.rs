@@ -21,6 +21,7 @@ use crate::access::{self, bootstrap};
 pub use crate::body::Body;
 use crate::clock::Clock;
 use crate::decode::MAX_BODY_BYTES;
+use crate::dial::{Dialer, ServiceDialer};
 use crate::entropy::Entropy;
 use crate::handle::{Call, handle, path, reply};
 use crate::negotiate;
@@ -104,6 +105,8 @@ pub(crate) struct Inner {
     pub(crate) definitions: Mutex<()>,
     /// Where containers' logs come from.
     pub(crate) logs: OnceLock<Arc<dyn LogSource>>,
+    /// Who answers for Services.
+    pub(crate) dialer: Dialer,
     /// Ends all watches.
     pub(crate) closing: CancellationToken,
 }
@@ -123,6 +126,7 @@ impl ApiServer {
             records: broadcast::Sender::new(RECORDS_KEPT),
             definitions: Mutex::new(()),
             logs: OnceLock::new(),
+            dialer: Dialer::default(),
             closing: CancellationToken::new(),
         }))
     }
@@ -152,6 +156,12 @@ impl ApiServer {
     pub fn set_log_source(&self, source: Arc<dyn LogSource>) {
         // A server belongs to one cluster.
         let _ = self.0.logs.set(source);
+    }
+
+    /// Lets requests to Services be answered from here from now on; none can be reached without. A new dialer replaces
+    /// the one before.
+    pub fn set_service_dialer(&self, dialer: Arc<dyn ServiceDialer>) {
+        self.0.dialer.set(dialer);
     }
 
     /// The revision of the last write.
