@@ -13,6 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::api;
+use crate::api::hello::Hello;
 use crate::api::multinic::MultiNicNodeConfig;
 use crate::controllers::{drain, hello, multinic};
 use crate::kit::clock::Clock;
@@ -39,7 +40,8 @@ impl Controller {
     /// The custom resource definitions it needs in the cluster.
     pub fn crds(self) -> Vec<CustomResourceDefinition> {
         match self {
-            Self::Hello | Self::Drain => Vec::new(),
+            Self::Hello => vec![api::definition::<Hello>()],
+            Self::Drain => Vec::new(),
             Self::Multinic => vec![api::definition::<MultiNicNodeConfig>()],
         }
     }

@@ -8,7 +8,13 @@ impl Controller {
     /// The rights it needs, cluster-wide unless it is told to look at one namespace only.
     pub fn rules(self) -> Vec<PolicyRule> {
         match self {
-            Self::Hello | Self::Drain => Vec::new(),
+            Self::Hello => vec![
+                // Finalizers are set by a patch of the object itself.
+                rule("demo.example.com", &["hellos"], &["get", "list", "watch", "patch"]),
+                rule("demo.example.com", &["hellos/status"], &["patch"]),
+                rule("", &["events"], &["create"]),
+            ],
+            Self::Drain => Vec::new(),
             Self::Multinic => vec![
                 // Finalizers are set by a patch of the object itself.
                 rule("multinic.io", &["multinicnodeconfigs"], &["get", "list", "watch", "patch"]),

@@ -1,16 +1,175 @@
 //! Hello: the smallest complete example of the pattern that every controller here follows.
+//!
+//! A reconcile is five steps: `observe` reads what there is, `validate` and `plan` decide without touching anything,
+//! `apply` makes it so, and the status tells of it. Guarantees:
+//!
+//! - The same object gives the same writes, and an object that is as it should be gives none.
+//! - The status is written only when it says something new, and only on the object that it is about.
+//! - A deleted object stays until its cleanup is done.
+//!
+//! The larger controllers differ in what they read and write, not in this.
 
+mod apply;
+mod observe;
+mod plan;
+mod status;
+mod validate;
+mod wiring;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use kube::core::DeserializeGuard;
+use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Client, Resource, ResourceExt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tracing::Instrument;
 
-use crate::kit::manager::Manager;
+use crate::api::hello::Hello;
+use crate::kit::backoff::Backoff;
+use crate::kit::clock::Clock;
+use crate::kit::report::{Kind, Notice, Reporter};
+
+pub use wiring::run;
+
+/// The name in logs, Events and metrics.
+const CONTROLLER: &str = "hello";
+/// Of everything this controller writes.
+const FIELD_MANAGER: &str = "slipway-operator/hello";
+/// Holds an object until its cleanup is done.
+const FINALIZER: &str = "demo.example.com/cleanup";
+
+/// A reconcile is three API calls at most; one that hangs must not hold its object's place forever.
+const RECONCILE_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// Waits between reconciles that fail.
+const ERROR_BACKOFF: Backoff = Backoff { min: Duration::from_millis(500), max: Duration::from_mins(5) };
 
 /// Settings of the Hello controller.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct Settings {}
+pub struct Settings {
+    /// How many objects are reconciled at the same time.
+    pub concurrency: u16,
+}
 
-/// Runs the controller until it is told to stop.
-pub async fn run(manager: Manager, _settings: Settings) {
-    manager.shutdown.await;
+impl Default for Settings {
+    fn default() -> Self {
+        Self { concurrency: 4 }
+    }
+}
+
+/// What every reconcile works with.
+struct Ctx {
+    client: Client,
+    clock: Clock,
+    reporter: Reporter,
+    /// How often each object has failed in a row.
+    failures: Mutex<HashMap<ObjectRef<Hello>, u32>>,
+    /// The number of the next reconcile.
+    next: AtomicU64,
+}
+
+/// Why a reconcile failed: one variant a step.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("failed to observe")]
+    Observe(#[source] observe::Error),
+    #[error("failed to apply")]
+    Apply(#[source] apply::Error),
+    #[error("failed to write the status")]
+    Status(#[source] apply::Error),
+    #[error("failed to settle")]
+    Settle(#[source] apply::Error),
+    #[error("gave up after {0:?}")]
+    TimedOut(Duration),
+}
+
+impl Error {
+    /// The step, for metrics and logs.
+    fn category(&self) -> &'static str {
+        match self {
+            Self::Observe(_) => "observe",
+            Self::Apply(_) => "apply",
+            Self::Status(_) => "status",
+            Self::Settle(_) => "settle",
+            Self::TimedOut(_) => "timeout",
+        }
+    }
+
+    /// The object was changed while it was looked at: look again.
+    fn is_conflict(&self) -> bool {
+        match self {
+            Self::Apply(error) | Self::Status(error) | Self::Settle(error) => error.is_conflict(),
+            Self::Observe(_) | Self::TimedOut(_) => false,
+        }
+    }
+}
+
+/// One look at one object.
+async fn reconcile(object: Arc<DeserializeGuard<Hello>>, ctx: Arc<Ctx>) -> Result<Action, Error> {
+    let meta = object.meta();
+    let name = meta.name.clone().unwrap_or_default();
+    let namespace = meta.namespace.clone().unwrap_or_default();
+    let id = ctx.next.fetch_add(1, Ordering::Relaxed);
+    let span = tracing::info_span!("reconcile", controller = CONTROLLER, object = %format!("{namespace}/{name}"), id);
+    let work = async {
+        tracing::info!(namespace, name, "reconcile hit");
+        if let Err(invalid) = &object.0 {
+            return Ok(unreadable(&ctx, &object, &invalid.error).await);
+        }
+        let looked = tokio::time::timeout(RECONCILE_TIMEOUT, steps(&ctx, &namespace, &name)).await;
+        looked.map_err(|_| Error::TimedOut(RECONCILE_TIMEOUT))??;
+        ctx.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(&ObjectRef::new(&name).within(&namespace));
+        // Nothing but the object decides, so nothing but a change of the object can make a difference.
+        Ok(Action::await_change())
+    };
+    work.instrument(span).await
+}
+
+async fn steps(ctx: &Ctx, namespace: &str, name: &str) -> Result<(), Error> {
+    // Reads.
+    let Some(hello) = observe::observe(ctx, namespace, name).await.map_err(Error::Observe)? else {
+        return Ok(());
+    };
+    // Pure.
+    let verdict = validate::validate(&hello);
+    let plan = plan::plan(&hello, verdict);
+    // Writes.
+    let applied = apply::apply(ctx, hello, plan).await.map_err(Error::Apply)?;
+    let told = apply::tell(ctx, applied).await.map_err(Error::Status)?;
+    apply::settle(ctx, told).await.map_err(Error::Settle)
+}
+
+/// An object of the right kind that is not one: says so, and waits until somebody corrects it.
+async fn unreadable(ctx: &Ctx, object: &DeserializeGuard<Hello>, error: &str) -> Action {
+    tracing::warn!(error, "object cannot be read");
+    let notice = Notice {
+        kind: Kind::Warning,
+        reason: "Unreadable".to_owned(),
+        action: "Read".to_owned(),
+        note: error.to_owned(),
+    };
+    ctx.reporter.publish(&object.object_ref(&()), &notice).await;
+    Action::await_change()
+}
+
+/// When to look again after a failure.
+fn on_error(object: &DeserializeGuard<Hello>, error: &Error, ctx: &Ctx) -> Action {
+    if error.is_conflict() {
+        return Action::requeue(ERROR_BACKOFF.min);
+    }
+    let name = object.name_any();
+    let reference = ObjectRef::new(&name).within(&object.namespace().unwrap_or_default());
+    let mut failures = ctx.failures.lock().unwrap_or_else(PoisonError::into_inner);
+    let count = failures.entry(reference).or_default();
+    *count = count.saturating_add(1);
+    Action::requeue(ERROR_BACKOFF.delay(*count, &name))
 }
