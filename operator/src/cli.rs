@@ -17,7 +17,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 
 use crate::kit::clock::Clock;
 use crate::kit::error::chain;
-use crate::runtime::{self, Controller, RunError, Settings};
+use crate::runtime::{self, Controller, Doors, RunError, Settings};
 
 /// The operator's Kubernetes controllers.
 #[derive(Debug, Parser)]
@@ -130,7 +130,7 @@ async fn run(args: RunArgs) -> Result<(), Error> {
     let settings = settings(args)?;
     let shutdown = signals().map_err(Error::Signals)?;
     let client = kube::Client::try_default().await.map_err(|error| Error::Cluster(Box::new(error)))?;
-    runtime::run(client, settings, Clock::system(), shutdown).await.map_err(Error::Run)
+    runtime::run(client, settings, Clock::system(), Doors::default(), shutdown).await.map_err(Error::Run)
 }
 
 /// Arguments go before the settings file, which goes before the defaults.

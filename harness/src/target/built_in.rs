@@ -17,7 +17,7 @@ use kube::runtime::wait::conditions::is_crd_established;
 use kube::{Api, Client, Resource};
 use serde_json::{Map, Value};
 use slipway_operator::kit::clock::Clock as OperatorClock;
-use slipway_operator::runtime::{self, Controller, Settings};
+use slipway_operator::runtime::{self, Controller, Doors, Settings};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -183,6 +183,8 @@ struct InProcess {
     settings: Settings,
     /// The operator sees the same time as the cluster, whenever it is started.
     clock: OperatorClock,
+    /// The way to its servers, closed while it does not run.
+    doors: Doors,
     running: Option<Running>,
 }
 
@@ -193,7 +195,7 @@ struct Running {
 
 impl InProcess {
     fn new(client: Client, settings: Settings, epoch: Timestamp) -> Self {
-        Self { client, settings, clock: OperatorClock::starting_at(epoch), running: None }
+        Self { client, settings, clock: OperatorClock::starting_at(epoch), doors: Doors::default(), running: None }
     }
 }
 
@@ -203,7 +205,8 @@ impl Operator for InProcess {
             return;
         }
         let stop = CancellationToken::new();
-        let run = runtime::run(self.client.clone(), self.settings.clone(), self.clock, stop.clone().cancelled_owned());
+        let stopped = stop.clone().cancelled_owned();
+        let run = runtime::run(self.client.clone(), self.settings.clone(), self.clock, self.doors.clone(), stopped);
         self.running = Some(Running { task: tokio::spawn(run), stop });
     }
 

@@ -2,7 +2,7 @@
 //!
 //! There is no global registry: several operators can run in one process.
 
-use prometheus::Registry;
+use prometheus::{Registry, TextEncoder};
 
 /// The series of one operator. Clones share them.
 #[derive(Clone, Debug)]
@@ -19,6 +19,14 @@ impl Metrics {
     /// Where controllers register series of their own.
     pub fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// Everything as Prometheus reads it.
+    ///
+    /// # Errors
+    /// When a series that was registered has no name or no values.
+    pub fn text(&self) -> Result<String, prometheus::Error> {
+        TextEncoder::new().encode_to_string(&self.registry.gather())
     }
 }
 

@@ -7,6 +7,7 @@ pub mod clock;
 pub mod duration;
 pub mod error;
 pub mod finalize;
+pub mod health;
 pub mod manager;
 pub mod metrics;
 pub mod report;

@@ -3,9 +3,11 @@
 //! Nothing here is global: several operators can run in one process, each with its own client, settings and clock.
 
 mod rights;
+mod servers;
 
 use std::collections::BTreeSet;
 use std::future::Future;
+use std::sync::Arc;
 
 use futures::FutureExt;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -16,8 +18,11 @@ use crate::api;
 use crate::api::hello::Hello;
 use crate::api::multinic::MultiNicNodeConfig;
 use crate::controllers::{drain, hello, multinic};
+use crate::kit::admission::Reviewer;
 use crate::kit::clock::Clock;
 use crate::kit::manager::Manager;
+
+pub use servers::{Closed, Door, Doors};
 
 /// A controller of this operator.
 #[derive(
@@ -87,7 +92,7 @@ pub enum RunError {
 }
 
 /// Runs the chosen controllers until `shutdown` resolves, and then until the reconciles that are under way have ended.
-/// Dropping the future stops everything at once, as a crash would.
+/// Dropping the future stops everything at once, as a crash would. While it runs, its servers are behind `doors`.
 ///
 /// # Errors
 /// [`RunError`] when there is nothing to run, or a controller ends before it is told to.
@@ -95,6 +100,7 @@ pub async fn run(
     client: kube::Client,
     settings: Settings,
     clock: Clock,
+    doors: Doors,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), RunError> {
     let Settings { controllers, namespace, hello, multinic, drain } = settings;
@@ -103,20 +109,30 @@ pub async fn run(
     }
     tracing::info!(?controllers, namespace = namespace.as_deref().unwrap_or("*"), "starting manager");
     let manager = Manager { namespace, ..Manager::new(client, clock, shutdown) };
-    let running = controllers.into_iter().map(|controller| {
-        let manager = manager.clone();
-        let shutdown = manager.shutdown.clone();
+    let mut reviewers: Vec<Arc<dyn Reviewer>> = Vec::new();
+    let mut runs = Vec::new();
+    for controller in controllers {
+        let (manager, shutdown) = (manager.clone(), manager.shutdown.clone());
         let run = match controller {
             Controller::Hello => hello::run(manager, hello.clone()).boxed(),
             Controller::Multinic => multinic::run(manager, multinic.clone()).boxed(),
-            Controller::Drain => drain::Drain::new(manager, drain.clone()).run().boxed(),
+            Controller::Drain => {
+                let drain = drain::Drain::new(manager, drain.clone());
+                reviewers.extend(drain.reviewers());
+                drain.run().boxed()
+            }
         };
-        async move {
+        runs.push(async move {
             run.await;
             if shutdown.peek().is_some() { Ok(()) } else { Err(RunError::Ended(controller)) }
-        }
-    });
-    futures::future::try_join_all(running).await?;
+        });
+    }
+    let _open = [
+        doors.health.open(servers::health::router(manager.health.clone())),
+        doors.metrics.open(servers::metrics::router(manager.metrics.clone())),
+        doors.webhooks.open(servers::webhooks::router(reviewers)),
+    ];
+    futures::future::try_join_all(runs).await?;
     tracing::info!("stopped manager");
     Ok(())
 }
