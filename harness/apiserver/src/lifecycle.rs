@@ -313,7 +313,11 @@ pub fn delete(
     }
 }
 
-fn check_preconditions(object: &Value, resource: &Resource, options: &DeleteOptions) -> Result<(), ApiError> {
+/// Refuses an object that is not the one a deletion means.
+///
+/// # Errors
+/// 409 when its uid or revision is another.
+pub fn check_preconditions(object: &Value, resource: &Resource, options: &DeleteOptions) -> Result<(), ApiError> {
     let name = meta(object, "name");
     let conflict = |why: String| ApiError::conflict(&resource.group, &resource.kind, name, &why);
     if let Some(uid) = &options.uid

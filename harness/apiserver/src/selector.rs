@@ -77,6 +77,23 @@ mod tests {
     }
 
     #[test]
+    fn a_selector_of_an_object_selects_what_its_text_would() {
+        let cases = [
+            (json!({"matchLabels": {"app": "x"}}), Some("app=x")),
+            (json!({"matchExpressions": [{"key": "a", "operator": "In", "values": ["y", "x"]}]}), Some("a in (x,y)")),
+            (json!({"matchExpressions": [{"key": "a", "operator": "DoesNotExist"}]}), Some("!a")),
+            (json!({}), Some("")),
+            (Value::Null, Some("")),
+            (json!({"matchExpressions": [{"key": "a", "operator": "In"}]}), None),
+            (json!({"matchExpressions": [{"key": "a", "operator": "Near", "values": ["b"]}]}), None),
+        ];
+        for (selector, expected) in cases {
+            let text = LabelSelector::from_object(&selector).map(|selector| selector.to_string());
+            assert_eq!(text.as_deref(), expected, "{selector}");
+        }
+    }
+
+    #[test]
     fn a_field_selector_compares_whole_values() {
         let object = |field: &str| if field == "spec.nodeName" { "n=1,2".to_owned() } else { String::new() };
         let cases =

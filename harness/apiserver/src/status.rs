@@ -98,6 +98,15 @@ impl ApiError {
         Self::new(StatusCode::UNAUTHORIZED, "Unauthorized", "Unauthorized")
     }
 
+    /// 429: not now, for the reason that the cause names.
+    pub fn too_many_requests(message: &str, retry_seconds: Option<u64>, reason: &str, cause: &str) -> Self {
+        let mut details = json!({"causes": [{"reason": reason, "message": cause}]});
+        if let Some(seconds) = retry_seconds {
+            details["retryAfterSeconds"] = seconds.into();
+        }
+        Self { details, ..Self::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message) }
+    }
+
     /// 410: the history that was asked for is gone.
     pub fn expired(message: impl Into<String>) -> Self {
         Self::new(StatusCode::GONE, "Expired", message)

@@ -5,6 +5,7 @@
 
 mod create;
 mod delete;
+mod eviction;
 pub(crate) mod get;
 pub(crate) mod list;
 mod patch;
@@ -163,7 +164,7 @@ pub(crate) async fn handle(call: &mut Call) -> Result<Reply, ApiError> {
     }
     match (call.resource.group.as_str(), call.resource.plural.as_str(), call.target.subresource.as_str()) {
         ("", "pods", "binding") => pod::bind(call),
-        ("", "pods", "eviction") => pod::evict(call),
+        ("", "pods", "eviction") => eviction::evict(call),
         ("", "pods", "log") => pod::log(call),
         ("", "serviceaccounts", "token") => review::token(call),
         (_, _, "scale") => match verb {

@@ -1,12 +1,12 @@
-//! What can be done to a pod beside reading and writing it: bind, evict, read its log.
+//! What can be done to a pod beside reading and writing it: bind it, read its log.
 
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{Call, Reply, delete};
+use super::{Call, Reply};
 use crate::decode;
 use crate::field::FieldError;
-use crate::lifecycle::{self, DeleteOptions, meta, metadata};
+use crate::lifecycle::{self, meta, metadata};
 use crate::status::ApiError;
 
 /// A subresource's body, of the given kind unless it says nothing.
@@ -19,7 +19,8 @@ fn body(call: &Call, kind: &str) -> Result<Value, ApiError> {
     Ok(object)
 }
 
-fn success(code: StatusCode) -> Reply {
+/// The answer where there is nothing to show.
+pub(super) fn success(code: StatusCode) -> Reply {
     let status = json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": code.as_u16(),
     });
@@ -112,23 +113,6 @@ fn bound(pod: &Value, binding: &Value, node: &str, now: &str) -> Result<Value, S
         None => pod["status"]["conditions"] = json!([scheduled]),
     }
     Ok(pod)
-}
-
-/// Deletes a pod, as somebody who drains a node asks for it.
-pub(super) fn evict(call: &mut Call) -> Result<Reply, ApiError> {
-    call.check_options("CreateOptions")?;
-    let eviction = body(call, "Eviction")?;
-    if !meta(&eviction, "name").is_empty() && meta(&eviction, "name") != call.target.name {
-        return Err(ApiError::bad_request("name in URL does not match name in Eviction object"));
-    }
-    let mut options = DeleteOptions::from_value(&eviction["deleteOptions"]);
-    options.dry_run.extend(call.query.all("dryRun"));
-    let errors = options.validate();
-    if !errors.is_empty() {
-        return Err(ApiError::invalid("meta.k8s.io", "DeleteOptions", "", &errors));
-    }
-    delete::remove(call, &options)?;
-    Ok(success(StatusCode::CREATED))
 }
 
 /// A pod's log, from the cluster that runs its containers. A server alone says what a server says whose kubelet cannot be

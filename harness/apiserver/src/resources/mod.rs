@@ -23,7 +23,7 @@ mod service;
 pub mod shape;
 mod simple;
 mod storage;
-mod value;
+pub(crate) mod value;
 mod workload;
 mod workload_print;
 

@@ -80,6 +80,31 @@ impl LabelSelector {
         Parser { tokens: lex(text), at: 0 }.selector().map(Self)
     }
 
+    /// From the form that objects keep it in, `matchLabels` and `matchExpressions`; none where that makes no sense.
+    pub fn from_object(selector: &Value) -> Option<Self> {
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let labels = selector["matchLabels"].as_object().into_iter().flatten().map(|(key, value)| {
+            Some(Requirement { key: key.clone(), operator: Operator::Equals, values: vec![text(value)?] })
+        });
+        let expressions = selector["matchExpressions"].as_array().into_iter().flatten().map(|expression| {
+            let operator = match expression["operator"].as_str()? {
+                "In" => Operator::In,
+                "NotIn" => Operator::NotIn,
+                "Exists" => Operator::Exists,
+                "DoesNotExist" => Operator::DoesNotExist,
+                _ => return None,
+            };
+            let mut values =
+                expression["values"].as_array().into_iter().flatten().map(text).collect::<Option<Vec<_>>>()?;
+            values.sort();
+            values.dedup();
+            let listed = matches!(operator, Operator::In | Operator::NotIn);
+            (listed != values.is_empty()).then_some(())?;
+            Some(Requirement { key: text(&expression["key"])?, operator, values })
+        });
+        labels.chain(expressions).collect::<Option<Vec<_>>>().map(Self)
+    }
+
     /// Whether an object's labels are selected.
     pub fn matches(&self, object: &Value) -> bool {
         self.0.iter().all(|r| r.matches(object["metadata"]["labels"][&r.key].as_str()))
