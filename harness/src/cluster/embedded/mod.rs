@@ -18,7 +18,8 @@ use std::time::Duration;
 use futures::future::{BoxFuture, FutureExt, TryFutureExt};
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Api;
 use kube::api::{DeleteParams, PostParams};
@@ -30,12 +31,14 @@ use tokio::task::JoinSet;
 
 use super::NodeError;
 use crate::scenario::node::{NodeSpec, TaintSpec};
+use controllers::endpointslice::{self, EndpointSliceController};
 use controllers::garbage::GarbageCollector;
 use controllers::informer::{Informer, Key};
-use controllers::job::{JobController, job_uid};
+use controllers::job::JobController;
 use controllers::namespace::NamespaceController;
 use controllers::orphans::OrphanCollector;
 use controllers::scheduler::Scheduler;
+use controllers::workload::pods;
 use door::{Door, DoorConfig, DoorError};
 use node::kubelet::{KubeletConfig, Kubelets};
 use node::log::Logs;
@@ -128,7 +131,7 @@ impl Cluster {
     /// See [`StartError`].
     pub async fn start(config: EmbeddedConfig) -> Result<Self, StartError> {
         let server = ApiServer::new(Config { clock: config.clock, seed: config.seed, ..Config::default() });
-        let (pods, logs) = (Informer::new(job_uid), Logs::default());
+        let (pods, logs) = (Informer::new(pods::index), Logs::default());
         server.set_log_source(Arc::new(logs.clone()));
         let kubelets = Kubelets::listening_to(&pods, logs.clone());
         let tasks = Mutex::new(start_controllers(&server, &pods));
@@ -287,6 +290,8 @@ fn start_controllers(server: &ApiServer, pods: &Informer<Pod>) -> JoinSet<()> {
 
     let jobs: Informer<Job> = Informer::new(|_| None);
     let nodes: Informer<Node> = Informer::new(|_| None);
+    let services: Informer<Service> = Informer::new(|_| None);
+    let slices: Informer<EndpointSlice> = Informer::new(endpointslice::service_of);
     let namespaces: Informer<Namespace> = Informer::new(|_| None);
     let definitions: Informer<CustomResourceDefinition> = Informer::new(|_| None);
     let kinds_changed = Arc::new(Notify::new());
@@ -300,6 +305,9 @@ fn start_controllers(server: &ApiServer, pods: &Informer<Pod>) -> JoinSet<()> {
     tasks.spawn(scheduler.run());
     let orphans = OrphanCollector::new(manager.clone(), clock, nodes.clone(), pods.clone());
     tasks.spawn(orphans.run());
+    let (of_pods, on_nodes) = (pods.clone(), nodes.clone());
+    let endpoints = EndpointSliceController::new(manager.clone(), services.clone(), of_pods, on_nodes, slices.clone());
+    tasks.spawn(endpoints.run());
     let namespace = NamespaceController::new(server.clone(), manager.clone(), clock, namespaces.clone());
     let garbage = GarbageCollector::new(server.clone(), manager.clone(), kinds_changed, namespace.when_objects_go());
     tasks.spawn(namespace.run());
@@ -307,6 +315,8 @@ fn start_controllers(server: &ApiServer, pods: &Informer<Pod>) -> JoinSet<()> {
     // The caches last: every handler hears every event.
     tasks.spawn(pods.clone().run(Api::all(manager.clone())));
     tasks.spawn(jobs.run(Api::all(manager.clone())));
+    tasks.spawn(services.run(Api::all(manager.clone())));
+    tasks.spawn(slices.run(Api::all(manager.clone())));
     tasks.spawn(nodes.run(Api::all(manager.clone())));
     tasks.spawn(namespaces.run(Api::all(manager.clone())));
     tasks.spawn(definitions.run(Api::all(manager)));

@@ -162,6 +162,14 @@ where
         keys.into_iter().flatten().filter_map(|key| cache.objects.get(key).cloned()).collect()
     }
 
+    /// The objects of a namespace, by name.
+    pub(in crate::cluster::embedded) fn in_namespace(&self, namespace: &str) -> Vec<Arc<K>> {
+        let first = Key { namespace: namespace.to_owned(), name: String::new() };
+        let cache = self.lock();
+        let rest = cache.objects.range(first..).take_while(|(key, _)| key.namespace == namespace);
+        rest.map(|(_, object)| Arc::clone(object)).collect()
+    }
+
     /// Waits until the cache shows of an object what is wanted; gives up after a while, since a watch may be broken.
     pub(in crate::cluster::embedded) async fn until(&self, key: &Key, wanted: impl Fn(Option<&K>) -> bool) {
         let mut seen = self.0.seen.subscribe();

@@ -2,6 +2,7 @@
 //!
 //! The edges share one cache per kind ([`informer`]) and wait on a [`queue`]; none of them polls.
 
+pub(super) mod endpointslice;
 pub(super) mod garbage;
 pub(super) mod informer;
 pub(super) mod job;
@@ -11,3 +12,4 @@ pub(super) mod orphans;
 pub(super) mod queue;
 pub(super) mod recorder;
 pub(super) mod scheduler;
+pub(super) mod workload;

@@ -29,7 +29,6 @@ use super::queue::Queue;
 use super::recorder::{Recorder, Severity};
 use backoff::Backoff;
 use decide::{Decision, Removal};
-pub(in crate::cluster::embedded) use pods::job_uid;
 
 /// What waits to be looked at.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

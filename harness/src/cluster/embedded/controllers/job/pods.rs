@@ -58,11 +58,6 @@ pub(super) fn uid(pod: &Pod) -> String {
     pod.metadata.uid.clone().unwrap_or_default()
 }
 
-/// The uid of the Job that controls a Pod.
-pub(in crate::cluster::embedded) fn job_uid(pod: &Pod) -> Option<String> {
-    job_reference(pod).map(|owner| owner.uid.clone())
-}
-
 pub(super) fn job_reference(pod: &Pod) -> Option<&OwnerReference> {
     pod.owner_references().iter().find(|owner| owner.controller == Some(true) && owner.kind == "Job")
 }
