@@ -1,46 +1,13 @@
-//! The command line of `slipway-operator`: the only place that reads arguments and environment.
-//!
-//! | exit code | meaning |
-//! | --- | --- |
-//! | 0 | told to stop, and stopped |
-//! | 1 | ended by itself, which is a bug |
-//! | 2 | bad arguments or settings |
-//! | 3 | no cluster |
+//! `slipway-operator run`: from arguments, environment and a settings file to a running operator.
 
 use std::io::IsTerminal;
-use std::io::Write;
 use std::path::PathBuf;
-use std::process::ExitCode;
-
-use clap::{Parser, Subcommand};
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 
 use crate::kit::clock::Clock;
-use crate::kit::error::chain;
 use crate::runtime::{self, Controller, Doors, RunError, Settings};
 
-/// The operator's Kubernetes controllers.
-#[derive(Debug, Parser)]
-#[command(name = "slipway-operator", version, about)]
-pub struct Args {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Run controllers until a signal says stop
-    Run(RunArgs),
-    /// Print the custom resource definitions
-    Crd {
-        /// Of these controllers only
-        #[arg(long, value_delimiter = ',')]
-        controllers: Vec<Controller>,
-    },
-}
-
 #[derive(Debug, clap::Args)]
-struct RunArgs {
+pub(super) struct RunArgs {
     /// The controllers to run; all of them unless told otherwise
     #[arg(long, value_delimiter = ',', env = "SLIPWAY_CONTROLLERS")]
     controllers: Vec<Controller>,
@@ -64,9 +31,9 @@ struct RunArgs {
     log: String,
 }
 
-/// Why the command failed.
+/// Why it could not run, or ended.
 #[derive(Debug, thiserror::Error)]
-enum Error {
+pub(super) enum Error {
     #[error("failed to read settings from {}", path.display())]
     ReadSettings {
         path: PathBuf,
@@ -91,41 +58,22 @@ enum Error {
     Cluster(#[source] Box<kube::Error>),
     #[error("failed to run")]
     Run(#[source] RunError),
-    #[error("failed to write")]
-    Write(#[source] std::io::Error),
-    #[error("failed to render a custom resource definition")]
-    Render(#[source] Box<serde_yaml::ser::Error>),
 }
 
 impl Error {
-    fn exit_code(&self) -> u8 {
+    pub(super) fn exit_code(&self) -> u8 {
         match self {
             Self::ReadSettings { .. }
             | Self::Settings { .. }
             | Self::LogFilter { .. }
             | Self::Run(RunError::NoController) => 2,
             Self::Cluster(_) => 3,
-            Self::Signals(_) | Self::Run(RunError::Ended(_)) | Self::Write(_) | Self::Render(_) => 1,
+            Self::Signals(_) | Self::Run(RunError::Ended(_)) => 1,
         }
     }
 }
 
-/// Does what the arguments say.
-pub async fn main(args: Args) -> ExitCode {
-    let done = match args.command {
-        Command::Run(args) => run(args).await,
-        Command::Crd { controllers } => print_crds(&controllers),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = writeln!(std::io::stderr(), "slipway-operator: {}", chain(&error));
-            ExitCode::from(error.exit_code())
-        }
-    }
-}
-
-async fn run(args: RunArgs) -> Result<(), Error> {
+pub(super) async fn run(args: RunArgs) -> Result<(), Error> {
     start_logs(&args)?;
     let settings = settings(args)?;
     let shutdown = signals().map_err(Error::Signals)?;
@@ -180,44 +128,12 @@ fn signals() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
     })
 }
 
-fn print_crds(controllers: &[Controller]) -> Result<(), Error> {
-    let controllers = if controllers.is_empty() { &Controller::ALL } else { controllers };
-    for crd in controllers.iter().flat_map(|controller| controller.crds()) {
-        let text = render(&crd).map_err(|error| Error::Render(Box::new(error)))?;
-        write!(std::io::stdout(), "---\n{text}").map_err(Error::Write)?;
-    }
-    Ok(())
-}
-
-/// A definition as YAML, the same in every run.
-fn render(crd: &CustomResourceDefinition) -> Result<String, serde_yaml::ser::Error> {
-    serde_yaml::to_string(crd)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use clap::Parser;
 
+    use super::super::{Args, Command};
     use super::*;
-
-    /// Set this variable to write the files anew.
-    const UPDATE: &str = "UPDATE_CRDS";
-
-    #[test]
-    fn the_committed_definitions_are_those_of_the_types() {
-        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/crds");
-        for crd in Controller::ALL.into_iter().flat_map(Controller::crds) {
-            let name = format!("{}_{}.yaml", crd.spec.group, crd.spec.names.plural);
-            let path = directory.join(&name);
-            let text = format!("---\n{}", render(&crd).unwrap());
-            if std::env::var_os(UPDATE).is_some() {
-                std::fs::create_dir_all(&directory).unwrap();
-                std::fs::write(&path, &text).unwrap();
-            }
-            let committed = std::fs::read_to_string(&path).unwrap_or_default();
-            assert_eq!(committed, text, "{name} is stale: run the tests once with {UPDATE}=1 and commit it");
-        }
-    }
 
     #[test]
     fn arguments_go_before_settings() {
@@ -227,7 +143,7 @@ mod tests {
         let parse = |more: &[&str]| {
             let line = ["slipway-operator", "run", "--settings", path.to_str().unwrap()];
             let Command::Run(args) = Args::parse_from(line.iter().chain(more)).command else { panic!("not run") };
-            settings(args).unwrap()
+            settings(*args).unwrap()
         };
         let from_file = parse(&[]);
         assert_eq!(from_file.namespace.as_deref(), Some("here"));
