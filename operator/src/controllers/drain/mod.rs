@@ -1,5 +1,7 @@
 //! Graceful drain: Pods that a vertical autoscaler evicts leave without losing a request.
 
+pub mod connections;
+
 use std::sync::Arc;
 
 use schemars::JsonSchema;

@@ -1,0 +1,182 @@
+//! Prometheus' text format, as far as adding up one gauge needs it. Pure.
+//!
+//! Only lines of the wanted metric are looked into; the rest of a page may be of any later format.
+
+/// Why a page does not tell the sum.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub(super) enum Error {
+    /// There is no such metric, or none of its samples fits.
+    #[error("there is no sample of {metric} that fits")]
+    Missing {
+        /// Its name.
+        metric: String,
+    },
+    /// A sample that cannot be read.
+    #[error("line {line} is no sample")]
+    Garbled {
+        /// Counted from one.
+        line: usize,
+    },
+    /// A number of connections that is none.
+    #[error("line {line} says {value}, which is no number of connections")]
+    Uncountable {
+        /// Counted from one.
+        line: usize,
+        /// What it says.
+        value: f64,
+    },
+}
+
+/// The labels of a sample.
+pub(super) struct Labels(Vec<(String, String)>);
+
+impl Labels {
+    /// The value of a label; a label that is not there is an empty one, as Prometheus has it.
+    pub(super) fn get(&self, name: &str) -> &str {
+        self.0.iter().find(|(label, _)| label == name).map_or("", |(_, value)| value)
+    }
+}
+
+/// Adds up the samples of a metric that fit.
+pub(super) fn sum(page: &str, metric: &str, fits: impl Fn(&Labels) -> bool) -> Result<u64, Error> {
+    let mut sum = None;
+    for (index, line) in page.lines().enumerate() {
+        let line_number = index + 1;
+        let Some(rest) = line.trim_start().strip_prefix(metric) else { continue };
+        if !rest.starts_with(['{', ' ', '\t']) {
+            continue;
+        }
+        let (labels, value) = sample(rest).ok_or(Error::Garbled { line: line_number })?;
+        if fits(&labels) {
+            let count = count(value).ok_or(Error::Uncountable { line: line_number, value })?;
+            sum = Some(sum.unwrap_or(0u64).saturating_add(count));
+        }
+    }
+    sum.ok_or_else(|| Error::Missing { metric: metric.to_owned() })
+}
+
+/// Like [`sum`], where no sample is as good as a zero: a metric that appears with the first thing it counts.
+pub(super) fn sum_or_zero(page: &str, metric: &str, fits: impl Fn(&Labels) -> bool) -> Result<u64, Error> {
+    match sum(page, metric, fits) {
+        Err(Error::Missing { .. }) => Ok(0),
+        other => other,
+    }
+}
+
+/// A number of connections. A part of one is one.
+pub(super) fn count(value: f64) -> Option<u64> {
+    // Beyond this, numbers are not exact any more, and no machine has so many connections.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is checked")]
+    (0.0..=EXACT).contains(&value).then(|| value.ceil() as u64)
+}
+
+/// What follows the name: labels, the value, perhaps a time, perhaps an exemplar.
+fn sample(text: &str) -> Option<(Labels, f64)> {
+    let (labels, rest) = match text.strip_prefix('{') {
+        Some(inside) => labels(inside)?,
+        None => (Labels(Vec::new()), text),
+    };
+    let value = rest.split_ascii_whitespace().next()?;
+    Some((labels, value.parse().ok()?))
+}
+
+/// What follows the opening brace, and what follows the closing one.
+fn labels(mut text: &str) -> Option<(Labels, &str)> {
+    let mut labels = Vec::new();
+    loop {
+        text = text.trim_start();
+        if let Some(rest) = text.strip_prefix('}') {
+            return Some((Labels(labels), rest));
+        }
+        let (name, rest) = text.split_once('=')?;
+        let name = name.trim();
+        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+            return None;
+        }
+        let (value, rest) = quoted(rest.trim_start())?;
+        labels.push((name.to_owned(), value));
+        text = rest.trim_start();
+        text = match text.strip_prefix(',') {
+            Some(rest) => rest,
+            None if text.starts_with('}') => text,
+            None => return None,
+        };
+    }
+}
+
+/// A text in quotes, and what follows them.
+fn quoted(text: &str) -> Option<(String, &str)> {
+    let mut value = String::new();
+    let mut characters = text.strip_prefix('"')?.chars();
+    loop {
+        match characters.next()? {
+            '"' => return Some((value, characters.as_str())),
+            '\\' => match characters.next()? {
+                'n' => value.push('\n'),
+                other => value.push(other),
+            },
+            other => value.push(other),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const PAGE: &str = r#"# HELP open Open connections.
+# TYPE open gauge
+open 2
+open{listener="public"} 3
+open{listener="public",peer="a \"b\" \\ c, } d"} 4.5 1700000000000
+open{ listener = "admin" , } 1e3
+  open{listener=""} 7
+open_total 99
+opening{listener="public"} 99
+broken{listener=public} 1
+broken NaN
+negative -1
+exemplar{le="1"} 5 # {trace_id="x"} 0.5
+"#;
+
+    #[test]
+    fn samples_that_fit_are_added_up() {
+        let public = |labels: &Labels| labels.get("listener") == "public";
+        assert_eq!(sum(PAGE, "open", public), Ok(8), "four and a half connections are five");
+        assert_eq!(sum(PAGE, "open", |labels| labels.get("listener").is_empty()), Ok(9));
+        assert_eq!(sum(PAGE, "open", |labels| labels.get("peer") == "a \"b\" \\ c, } d"), Ok(5));
+        assert_eq!(sum(PAGE, "open", |_| true), Ok(1017));
+        assert_eq!(sum(PAGE, "open_total", |_| true), Ok(99));
+        assert_eq!(sum(PAGE, "exemplar", |_| true), Ok(5));
+    }
+
+    #[test]
+    fn what_is_not_there_or_no_number_is_no_zero() {
+        let no_sample = |metric: &str| Err(Error::Missing { metric: metric.to_owned() });
+        assert_eq!(sum(PAGE, "closed", |_| true), no_sample("closed"));
+        assert_eq!(sum(PAGE, "open", |_| false), no_sample("open"));
+        assert_eq!(sum("", "", |_| true), no_sample(""));
+        assert_eq!(sum(PAGE, "broken", |_| true), Err(Error::Garbled { line: 10 }));
+        assert_eq!(sum(PAGE, "negative", |_| true), Err(Error::Uncountable { line: 12, value: -1.0 }));
+        assert!(matches!(sum("broken NaN", "broken", |_| true), Err(Error::Uncountable { line: 1, .. })));
+        assert_eq!(sum_or_zero(PAGE, "closed", |_| true), Ok(0));
+        assert_eq!(sum_or_zero(PAGE, "broken", |_| true), Err(Error::Garbled { line: 10 }));
+    }
+
+    proptest! {
+        #[test]
+        fn no_page_panics(page in "(open|[{}\"=,\\\\ #é\n]|[a-z0-9.]){0,60}") {
+            let _ = sum(&page, "open", |_| true);
+            let _ = sum(&format!("open{page}"), "open", |_| true);
+        }
+
+        #[test]
+        fn what_a_server_writes_is_read_back(value in any::<u32>(), label in "[^\n\\\\\"]{0,20}") {
+            let page = format!("open{{a=\"{label}\"}} {value}\n");
+            prop_assert_eq!(sum(&page, "open", |labels| labels.get("a") == label), Ok(u64::from(value)));
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Sources against a cluster that does not do as it is asked.
+
+use std::pin::pin;
+
+use http::{Request, Response, StatusCode};
+use kube::client::Body;
+use serde_json::{Value, json};
+
+use super::*;
+
+const PODS: &str = "/api/v1/namespaces/shop/pods";
+const SLICES: &str = "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices";
+
+fn pod(sidecar: &str) -> Pod {
+    let status = |name: &str| json!({ "name": name, "image": "", "imageID": "", "ready": true, "restartCount": 0, "state": { "running": {} } });
+    serde_json::from_value(json!({
+        "metadata": { "name": "web-1", "namespace": "shop", "uid": "one" },
+        "spec": { "containers": [{ "name": "web" }, { "name": sidecar }] },
+        "status": {
+            "conditions": [{ "type": "Ready", "status": "True" }],
+            "containerStatuses": [status("web"), status(sidecar)],
+        },
+    }))
+    .unwrap()
+}
+
+fn sources(text: &str) -> Vec<Source> {
+    serde_yaml::from_str(text).unwrap()
+}
+
+/// A call that is expected, and its answer.
+struct Exchange(String, u16, String);
+
+fn proxy(port: u16, path: &str, code: u16, answer: &str) -> Exchange {
+    Exchange(format!("{PODS}/web-1:{port}/proxy{path}"), code, answer.to_owned())
+}
+
+fn refused(path: String, code: u16, reason: &str) -> Exchange {
+    let status = json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": format!("it is {reason}"),
+        "reason": reason, "code": code,
+    });
+    Exchange(path, code, status.to_string())
+}
+
+fn slices(uid: &str) -> Exchange {
+    let endpoint = json!({ "addresses": ["10.1.2.3"], "targetRef": { "kind": "Pod", "name": "web-1", "uid": uid } });
+    let list = json!({ "metadata": {}, "items": [
+        { "metadata": { "name": "web" }, "addressType": "IPv4", "endpoints": [endpoint] },
+    ] });
+    Exchange(SLICES.to_owned(), 200, list.to_string())
+}
+
+/// Reads against exactly these exchanges.
+async fn against(pod: Pod, text: &str, exchanges: Vec<Exchange>) -> Reading {
+    let (service, handle) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
+    let client = Client::new(service, "default");
+    let server = tokio::spawn(async move {
+        let mut handle = pin!(handle);
+        let mut expected = exchanges.into_iter();
+        while let Some((request, reply)) = handle.next_request().await {
+            let path = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
+            let Some(Exchange(wanted, code, answer)) = expected.next() else { panic!("unexpected {path}") };
+            assert!(path.starts_with(&wanted), "{path} instead of {wanted}");
+            let status = StatusCode::from_u16(code).unwrap();
+            reply.send_response(Response::builder().status(status).body(Body::from(answer.into_bytes())).unwrap());
+        }
+        assert_eq!(expected.map(|it| it.0).collect::<Vec<_>>(), Vec::<String>::new(), "not called");
+    });
+    let reading = read(&client, &pod, &sources(text)).await;
+    drop(client);
+    server.await.unwrap();
+    reading
+}
+
+fn found(source: Kind, connections: u64) -> Found {
+    Found { source, connections }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_source_that_can_be_read_decides_and_the_others_are_told_of() {
+    let text = "[{http: {port: 8080, path: /active}}, {prometheus: {port: 9090, metric: open}}, endpoints]";
+    let reading = against(pod("logs"), text, vec![proxy(8080, "/active", 200, "3")]).await;
+    assert_eq!(reading, Reading { found: Some(found(Kind::Http, 3)), skipped: Vec::new() });
+    assert_eq!((reading.is_idle(), reading.to_string().as_str()), (false, "3 connections by http"));
+
+    let exchanges = vec![proxy(8080, "/active", 200, "<html>"), proxy(9090, "/metrics", 200, "open 0\n")];
+    let reading = against(pod("logs"), text, exchanges).await;
+    assert!(reading.is_idle());
+    assert_eq!(
+        reading.to_string(),
+        "0 connections by prometheus (http: failed to read the answer: the answer is neither a number nor JSON)"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_the_api_server_refuses_is_no_idle_pod() {
+    for (code, reason) in [(403, "Forbidden"), (404, "NotFound"), (429, "TooManyRequests"), (503, "ServiceUnavailable")]
+    {
+        let path = |rest: &str| format!("{PODS}/web-1{rest}");
+        let exchanges = vec![
+            refused(path(":8080/proxy/"), code, reason),
+            refused(path(":9090/proxy/metrics"), code, reason),
+            refused(SLICES.to_owned(), code, reason),
+        ];
+        let text = "[{http: {port: 8080}}, {prometheus: {port: 9090, metric: open}}, endpoints]";
+        let reading = against(pod("logs"), text, exchanges).await;
+        assert_eq!((reading.found, reading.is_idle(), reading.failures().count()), (None, false, 3), "{reason}");
+        let told = reading.to_string();
+        assert!(told.starts_with(&format!("its connections are not known (http: port 8080 answered {code}")), "{told}");
+        assert_eq!(told.matches(&format!("it is {reason}")).count(), 3, "{told}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_container_is_looked_into_until_nobody_may() {
+    let exec = |code, reason| refused(format!("{PODS}/web-1/exec"), code, reason);
+    let broken = vec![exec(500, "InternalError"), exec(500, "InternalError"), slices("one")];
+    let reading = against(pod("logs"), "[sockets, endpoints]", broken).await;
+    assert_eq!(reading.found, Some(found(Kind::Endpoints, 1)));
+    assert!(reading.skipped[0].why.starts_with("failed to look inside container logs"), "{reading}");
+
+    let reading = against(pod("logs"), "[sockets, endpoints]", vec![exec(403, "Forbidden"), slices("two")]).await;
+    assert_eq!(reading.found, Some(found(Kind::Endpoints, 0)), "the Pod of that name in the slice is another one");
+    assert!(reading.to_string().starts_with("no Service sends requests to it (sockets: "), "{reading}");
+
+    let named = vec![exec(500, "InternalError"), slices("one")];
+    let reading = against(pod("logs"), "[{sockets: {container: logs}}, endpoints]", named).await;
+    assert_eq!(reading.skipped.len(), 1);
+
+    let reading = against(Pod::default(), "[sockets]", Vec::new()).await;
+    assert_eq!(reading.skipped[0].why, "none of its containers runs");
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_are_asked_where_there_are_any_and_their_absence_is_no_failure() {
+    let reading = against(pod("logs"), "[envoy, linkerd, endpoints]", vec![slices("one")]).await;
+    assert_eq!((reading.skipped.len(), reading.failures().count()), (2, 0));
+    assert_eq!(reading.to_string(), "Services send requests to it");
+
+    let page = "envoy_listener_downstream_cx_active{listener_address=\"0.0.0.0_15006\"} 1\n";
+    let exchanges = vec![
+        refused(format!("{PODS}/web-1:15090/proxy/stats/prometheus"), 503, "ServiceUnavailable"),
+        proxy(15020, "/stats/prometheus?filter=", 200, page),
+    ];
+    let reading = against(pod("istio-proxy"), "[linkerd, envoy, endpoints]", exchanges).await;
+    assert_eq!(reading.to_string(), "1 connection by envoy");
+
+    let page = "process_start_time_seconds 1\n";
+    let reading = against(pod("linkerd-proxy"), "[envoy, linkerd]", vec![proxy(4191, "/metrics", 200, page)]).await;
+    assert!(reading.is_idle());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_list_of_slices_is_read_to_its_end() {
+    let first = json!({ "metadata": { "continue": "more" }, "items": [] }).to_string();
+    let exchanges = vec![
+        Exchange(format!("{SLICES}?&limit=500"), 200, first),
+        Exchange(format!("{SLICES}?&limit=500&continue=more"), 200, slices("one").2),
+    ];
+    assert_eq!(against(pod("logs"), "[endpoints]", exchanges).await.found, Some(found(Kind::Endpoints, 1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_without_an_end_is_not_waited_for_nor_kept() {
+    let endless = "x".repeat(5 << 20);
+    let reading = against(pod("logs"), "[{http: {port: 80}}]", vec![proxy(80, "/", 200, &endless)]).await;
+    assert!(reading.skipped[0].why.contains("more than 4194304 bytes"), "{reading}");
+
+    let (service, handle) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
+    let silent = tokio::spawn(async move {
+        let mut handle = pin!(handle);
+        let request = handle.next_request().await;
+        std::future::pending::<()>().await;
+        drop(request);
+    });
+    let client = Client::new(service, "default");
+    let reading = read(&client, &pod("logs"), &sources("[{http: {port: 80}}]")).await;
+    assert_eq!(reading.skipped[0].why, "no answer within 5s");
+    silent.abort();
+}
+
+#[test]
+fn rights_to_reach_into_pods_are_asked_for_only_where_they_are_used() {
+    let granted = |text: &str| -> Vec<Value> {
+        rules(&sources(text)).iter().map(|rule| json!([rule.resources, rule.verbs])).collect()
+    };
+    assert_eq!(granted("[]"), Vec::<Value>::new());
+    assert_eq!(granted("[endpoints]"), [json!([["endpointslices"], ["list"]])]);
+    assert_eq!(granted("[envoy, linkerd]"), [json!([["pods/proxy"], ["get"]])]);
+    assert_eq!(granted("[sockets]"), [json!([["pods/exec"], ["create", "get"]])]);
+}
