@@ -39,8 +39,8 @@ impl Refusal {
 pub(super) fn validate(hello: &Hello) -> Result<Greeting, Refusal> {
     match hello.spec.foo.as_deref() {
         None => Ok(Greeting(format!("Hello, {}!", hello.name_any()))),
-        Some(foo) if foo.chars().any(char::is_control) => Err(Refusal::NotOneLine),
-        Some(foo) if foo.trim().is_empty() => Err(Refusal::Blank),
-        Some(foo) => Ok(Greeting(foo.to_owned())),
+        Some(text) if text.chars().any(char::is_control) => Err(Refusal::NotOneLine),
+        Some(text) if text.trim().is_empty() => Err(Refusal::Blank),
+        Some(text) => Ok(Greeting(text.to_owned())),
     }
 }

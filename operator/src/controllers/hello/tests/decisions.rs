@@ -6,7 +6,7 @@ use k8s_openapi::jiff::SignedDuration;
 use crate::api::conditions;
 use crate::controllers::hello::plan::{Plan, plan};
 use crate::controllers::hello::status::render;
-use crate::controllers::hello::validate::{Refusal, validate};
+use crate::controllers::hello::validate::{Greeting, Refusal, validate};
 
 use super::*;
 
@@ -22,7 +22,7 @@ fn what_is_asked_for_is_said_and_nothing_else() {
         (Some("\u{1b}[31mred"), Err(Refusal::NotOneLine)),
     ] {
         let verdict = validate(&hello(foo));
-        assert_eq!(verdict.as_ref().map(|greeting| greeting.as_str()), said.as_ref().map(|said| *said), "{foo:?}");
+        assert_eq!(verdict.as_ref().map(Greeting::as_str), said.as_ref().map(|said| *said), "{foo:?}");
     }
 }
 
