@@ -7,16 +7,16 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, RoleRef, Subject};
+use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Patch, PatchParams};
-use kube::core::ObjectMeta;
+use kube::core::{NamespaceResourceScope, ObjectMeta};
 use kube::runtime::wait::await_condition;
 use kube::runtime::wait::conditions::is_crd_established;
-use kube::{Api, Client, Resource};
+use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::{Map, Value};
 use slipway_operator::kit::clock::Clock as OperatorClock;
+use slipway_operator::runtime::rbac::{self, Install, Manifest, NAME, NAMESPACE};
 use slipway_operator::runtime::{self, Controller, Doors, Settings};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -32,11 +32,6 @@ pub const LOG_TARGET: &str = "slipway_operator";
 
 /// Settings that scenarios give in a field of their own.
 const CONTROLLERS: &str = "controllers";
-
-/// Where the operator is installed, and the service accounts of it and of its agent.
-const NAMESPACE: &str = "multinic-system";
-const SERVICE_ACCOUNT: &str = "slipway-operator";
-const AGENT_SERVICE_ACCOUNT: &str = "multinic-agent";
 
 /// The field manager of whatever is installed before a scenario begins.
 const INSTALLER: &str = "slipway-installer";
@@ -84,7 +79,7 @@ async fn raise(plan: &Plan, terms: Terms) -> Result<Raised, RaiseError> {
     let operator = match &plan.operator {
         Some(spec) => {
             let settings = settings(spec)?;
-            install(&client, &settings).await?;
+            install(&client, &settings, &plan.namespace).await?;
             let client = match spec.identity {
                 Identity::Admin => cluster.client(),
                 Identity::ServiceAccount => service_account_client(&cluster),
@@ -110,11 +105,11 @@ fn service_account_client(cluster: &dyn Cluster) -> Client {
         format!("system:serviceaccounts:{NAMESPACE}"),
         "system:authenticated".to_owned(),
     ];
-    cluster.client_as(&format!("system:serviceaccount:{NAMESPACE}:{SERVICE_ACCOUNT}"), &groups)
+    cluster.client_as(&format!("system:serviceaccount:{NAMESPACE}:{NAME}"), &groups)
 }
 
 /// What the operator's manifests install.
-async fn install(client: &Client, settings: &Settings) -> Result<(), RaiseError> {
+async fn install(client: &Client, settings: &Settings, agent_namespace: &str) -> Result<(), RaiseError> {
     namespace(client, NAMESPACE).await?;
     for controller in &settings.controllers {
         for crd in controller.crds() {
@@ -128,35 +123,36 @@ async fn install(client: &Client, settings: &Settings) -> Result<(), RaiseError>
                 .map_err(RaiseError::because(format!("watch {name}")))?;
         }
     }
-    for name in [SERVICE_ACCOUNT, AGENT_SERVICE_ACCOUNT] {
-        let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
-        let account = ServiceAccount { metadata, ..ServiceAccount::default() };
-        apply(&Api::namespaced(client.clone(), NAMESPACE), name, &account).await?;
+    let install = Install {
+        controllers: settings.controllers.clone(),
+        watched: settings.namespace.clone(),
+        namespace: NAMESPACE.to_owned(),
+        agent_namespace: agent_namespace.to_owned(),
+    };
+    for manifest in rbac::parts(&install).into_iter().flat_map(|part| part.manifests) {
+        match manifest {
+            Manifest::ServiceAccount(account) => apply_in(client, &account).await,
+            Manifest::Role(role) => apply_in(client, &role).await,
+            Manifest::RoleBinding(binding) => apply_in(client, &binding).await,
+            Manifest::ClusterRole(role) => apply(&Api::all(client.clone()), &role.name_any(), &role).await,
+            Manifest::ClusterRoleBinding(binding) => {
+                apply(&Api::all(client.clone()), &binding.name_any(), &binding).await
+            }
+        }?;
     }
-    grant(client, settings).await
+    Ok(())
 }
 
-/// Binds the operator's service account to what its controllers may do.
-async fn grant(client: &Client, settings: &Settings) -> Result<(), RaiseError> {
-    let metadata = ObjectMeta { name: Some(SERVICE_ACCOUNT.to_owned()), ..ObjectMeta::default() };
-    let rules = settings.controllers.iter().flat_map(|controller| controller.rules()).collect();
-    let role = ClusterRole { metadata: metadata.clone(), rules: Some(rules), ..ClusterRole::default() };
-    apply(&Api::all(client.clone()), SERVICE_ACCOUNT, &role).await?;
-    let binding = ClusterRoleBinding {
-        metadata,
-        role_ref: RoleRef {
-            api_group: Some(ClusterRole::group(&()).into_owned()),
-            kind: ClusterRole::kind(&()).into_owned(),
-            name: SERVICE_ACCOUNT.to_owned(),
-        },
-        subjects: Some(vec![Subject {
-            kind: ServiceAccount::kind(&()).into_owned(),
-            name: SERVICE_ACCOUNT.to_owned(),
-            namespace: Some(NAMESPACE.to_owned()),
-            ..Subject::default()
-        }]),
-    };
-    apply(&Api::all(client.clone()), SERVICE_ACCOUNT, &binding).await
+async fn apply_in<K>(client: &Client, object: &K) -> Result<(), RaiseError>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + std::fmt::Debug
+        + serde::Serialize
+        + serde::de::DeserializeOwned,
+{
+    let namespace = object.namespace().unwrap_or_default();
+    apply(&Api::namespaced(client.clone(), &namespace), &object.name_any(), object).await
 }
 
 async fn namespace(client: &Client, name: &str) -> Result<(), RaiseError> {

@@ -9,6 +9,7 @@
 //! | 4 | no longer the leader: another replica goes on |
 
 mod crd;
+mod rbac;
 mod run;
 
 use std::io::Write;
@@ -37,6 +38,8 @@ enum Command {
         #[arg(long, value_delimiter = ',')]
         controllers: Vec<Controller>,
     },
+    /// Print service accounts, roles and bindings
+    Rbac(rbac::RbacArgs),
 }
 
 /// Why the command failed.
@@ -64,6 +67,7 @@ pub async fn main(args: Args) -> ExitCode {
     let done = match args.command {
         Command::Run(args) => run::run(*args).await.map_err(Error::Run),
         Command::Crd { controllers } => crd::print(&controllers),
+        Command::Rbac(args) => rbac::print(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

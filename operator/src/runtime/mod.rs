@@ -2,6 +2,7 @@
 //!
 //! Nothing here is global: several operators can run in one process, each with its own client, settings and clock.
 
+pub mod rbac;
 mod rights;
 mod servers;
 
@@ -22,6 +23,7 @@ use crate::kit::admission::Reviewer;
 use crate::kit::clock::Clock;
 use crate::kit::manager::Manager;
 
+pub use rights::Rights;
 pub use servers::{Closed, Door, Doors};
 
 /// A controller of this operator.
@@ -41,6 +43,15 @@ pub enum Controller {
 impl Controller {
     /// Every controller there is.
     pub const ALL: [Self; 3] = [Self::Hello, Self::Multinic, Self::Drain];
+
+    /// What it is called on the command line, in settings and in names.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hello => "hello",
+            Self::Multinic => "multinic",
+            Self::Drain => "drain",
+        }
+    }
 
     /// The custom resource definitions it needs in the cluster.
     pub fn crds(self) -> Vec<CustomResourceDefinition> {
