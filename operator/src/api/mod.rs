@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod conditions;
+pub mod drain;
 pub mod hello;
 pub mod multinic;
 pub mod names;
