@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod cluster;
 pub mod event;
+pub mod gate;
 pub mod runner;
 pub mod scenario;
 pub mod sim;

@@ -206,6 +206,15 @@ fn only_the_command_line_reads_the_environment() {
 }
 
 #[test]
+fn the_gate_is_a_function_of_what_it_is_given() {
+    nowhere(&uses(
+        "harness/src/gate",
+        r"crate::(cli|cluster|runner|scenario|sim|target)\b|slipway_|std::(env|fs|net|process)\b|\basync\b|kube::",
+        &[],
+    ));
+}
+
+#[test]
 fn only_clocks_read_time() {
     // tokio's Instant follows the virtual clock, so waiting for a deadline with it is not reading the time.
     let reading = r"SystemTime|std::time::(\{.*)?Instant|Timestamp::now|Zoned::now|thread::sleep|Utc::now|Local::now";

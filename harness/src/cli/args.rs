@@ -2,10 +2,13 @@
 //!
 //! Environment variables are named here and nowhere else.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
+
+use super::gate::{GateSettings, GateUsageError};
 
 /// Proves Kubernetes operators before they meet a cluster.
 ///
@@ -27,6 +30,9 @@ pub enum Command {
     Lint(LintArgs),
     /// Serve the embedded cluster on a loopback address until a signal arrives.
     Serve(ServeArgs),
+    /// Judge a measurement by a policy and a baseline, as slint-gate does: `slipway gate --help`.
+    #[command(disable_help_flag = true)]
+    Gate(GateArgs),
     /// Print the JSON schema of a file format.
     Schema(SchemaArgs),
 }
@@ -102,6 +108,24 @@ pub struct ServeArgs {
     /// The API server alone, without the controllers and nodes that make it a cluster.
     #[arg(long)]
     pub bare: bool,
+}
+
+/// Arguments of `slipway gate`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct GateArgs {
+    /// Flags, as slint-gate takes them.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "FLAGS")]
+    pub flags: Vec<OsString>,
+}
+
+impl GateArgs {
+    /// What they mean.
+    ///
+    /// # Errors
+    /// See [`GateUsageError`].
+    pub fn settings(&self) -> Result<GateSettings, GateUsageError> {
+        GateSettings::parse(&self.flags, std::env::var_os("GITHUB_STEP_SUMMARY"))
+    }
 }
 
 /// Arguments of `slipway schema`.

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 pub enum Exit {
     /// 0: everything passed.
     Passed,
-    /// 1: a scenario failed, or was cut short by a signal.
-    ScenarioFailed,
+    /// 1: a scenario failed or was cut short by a signal, or the gate says no.
+    Failed,
     /// 2: bad input or usage; nothing was run.
     BadInput,
     /// 3: the environment would not let us: an address in use, a report that cannot be written.
@@ -20,7 +20,7 @@ impl Exit {
     pub fn code(self) -> u8 {
         match self {
             Self::Passed => 0,
-            Self::ScenarioFailed => 1,
+            Self::Failed => 1,
             Self::BadInput => 2,
             Self::Environment => 3,
         }

@@ -4,6 +4,7 @@
 pub mod args;
 pub mod commands;
 pub mod exit;
+pub mod gate;
 pub mod printer;
 pub mod settings;
 
@@ -13,7 +14,9 @@ use clap::Parser;
 
 use self::args::{Args, Command};
 use self::exit::Exit;
+use self::gate::GateUsageError;
 use self::printer::Printer;
+use self::settings::UsageError;
 
 /// Parses the process's arguments, runs the command and says how it ended.
 pub fn main() -> ExitCode {
@@ -40,6 +43,14 @@ fn dispatch(args: Args, printer: &Printer) -> Result<Exit, commands::Failure> {
         Command::Run(args) => commands::run::run(&args.try_into()?, printer),
         Command::Lint(args) => commands::lint::lint(&args.try_into()?, printer),
         Command::Serve(args) => commands::serve::serve(&args.into(), printer),
+        Command::Gate(args) => match args.settings() {
+            Ok(settings) => commands::gate::gate(&settings, printer),
+            Err(GateUsageError::Help) => {
+                printer.text(gate::HELP);
+                Ok(Exit::Passed)
+            }
+            Err(error) => Err(UsageError::from(error).into()),
+        },
         Command::Schema(args) => commands::schema::schema(&args, printer),
     }
 }

@@ -25,6 +25,9 @@ pub enum UsageError {
     /// A report is neither `junit=FILE` nor `json=FILE`.
     #[error("the report {0:?} is neither junit=FILE nor json=FILE")]
     Report(String),
+    /// Of `slipway gate`.
+    #[error(transparent)]
+    Gate(#[from] super::gate::GateUsageError),
     /// Nothing can run with no job.
     #[error("--jobs must be at least 1")]
     NoJobs,

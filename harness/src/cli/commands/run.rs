@@ -68,7 +68,7 @@ pub fn run(settings: &RunSettings, printer: &Printer) -> Result<Exit, Failure> {
     for report in &settings.reports {
         write(report, &summary)?;
     }
-    Ok(if summary.is_good() { Exit::Passed } else { Exit::ScenarioFailed })
+    Ok(if summary.is_good() { Exit::Passed } else { Exit::Failed })
 }
 
 /// A token that SIGINT or SIGTERM cancels. A second signal ends the process at once, as if nobody listened.
@@ -94,7 +94,7 @@ fn interrupt_on_signal() -> CancellationToken {
                 }
                 cancel.cancel();
                 if count > 1 {
-                    std::process::exit(i32::from(Exit::ScenarioFailed.code()));
+                    std::process::exit(i32::from(Exit::Failed.code()));
                 }
             }
         });

@@ -1,0 +1,213 @@
+//! The arguments of `slipway gate`, as slint-gate 1.7.1 takes them: one dash or two, `-flag value` or `-flag=value`, and an
+//! end at the first argument that is no flag. Whoever replaces that tool need not change a workflow.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// What `slipway gate --help` says.
+pub const HELP: &str = "\
+Judge a measurement by a policy and, where there is one, a baseline; write the verdict as JSON.
+
+Usage: slipway gate [FLAGS]
+
+Flags:
+  --summary FILE           The measurement [default: artifacts/sli-summary.json]
+  --policy FILE            What is asked of it [default: .slint/policy.yaml]
+  --baseline FILE          What it is compared with, where the policy asks for that
+  --output FILE            Where the verdict goes [default: slint-gate-summary.json]
+  --exit-on LEVEL          Which verdicts end with exit code 1: NEVER (the default), FAIL, FAIL_OR_WARN,
+                           FAIL_OR_NOGRADE, FAIL_WARN_OR_NOGRADE
+  --github-step-summary    Append the verdict as Markdown to the file that $GITHUB_STEP_SUMMARY names
+  --measurement-summary    Deprecated: --summary
+  --fail-on                Deprecated: --exit-on
+
+Exit codes: 0 judged; 1 the verdict is one of --exit-on; 2 bad flags, or a verdict that cannot be written.
+";
+
+/// Which verdicts end with exit code 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExitOn {
+    /// FAIL.
+    pub fail: bool,
+    /// WARN.
+    pub warn: bool,
+    /// `NO_GRADE`.
+    pub no_grade: bool,
+}
+
+impl ExitOn {
+    fn parse(text: &str) -> Option<Self> {
+        let (fail, warn, no_grade) = match text.trim().to_uppercase().as_str() {
+            "" | "NEVER" => (false, false, false),
+            "FAIL" => (true, false, false),
+            "FAIL_OR_WARN" => (true, true, false),
+            "FAIL_OR_NOGRADE" => (true, false, true),
+            "FAIL_WARN_OR_NOGRADE" => (true, true, true),
+            _ => return None,
+        };
+        Some(Self { fail, warn, no_grade })
+    }
+}
+
+/// Settings of `slipway gate`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GateSettings {
+    /// The measurement.
+    pub summary: String,
+    /// The policy.
+    pub policy: String,
+    /// The baseline; empty for none.
+    pub baseline: String,
+    /// Where the verdict goes.
+    pub output: PathBuf,
+    /// Which verdicts end with exit code 1.
+    pub exit_on: ExitOn,
+    /// `--exit-on` as it was written, to be said again.
+    pub exit_on_text: String,
+    /// Where the Markdown goes, where it is wanted and the environment says where.
+    pub step_summary: Option<PathBuf>,
+    /// What is to be said about the arguments.
+    pub remarks: Vec<String>,
+}
+
+/// What is wrong with the arguments.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GateUsageError {
+    /// Help was asked for.
+    #[error("help was asked for")]
+    Help,
+    /// There is no such flag.
+    #[error("there is no flag {flag}{}", nearest.as_ref().map(|word| format!("; did you mean --{word}?")).unwrap_or_default())]
+    Unknown {
+        /// As written.
+        flag: String,
+        /// The flag that was perhaps meant.
+        nearest: Option<&'static str>,
+    },
+    /// A flag stands alone.
+    #[error("{0} needs a value")]
+    NoValue(String),
+    /// A switch has a value that is neither true nor false.
+    #[error("{flag} is a switch: {value:?} is neither true nor false")]
+    NoSwitch {
+        /// The flag.
+        flag: String,
+        /// Its value.
+        value: String,
+    },
+    /// A level that there is not.
+    #[error("--exit-on is {0:?}; NEVER, FAIL, FAIL_OR_WARN, FAIL_OR_NOGRADE and FAIL_WARN_OR_NOGRADE are known")]
+    ExitOn(String),
+}
+
+const TEXTS: [&str; 7] = ["summary", "measurement-summary", "policy", "baseline", "output", "exit-on", "fail-on"];
+const SWITCH: &str = "github-step-summary";
+
+impl GateSettings {
+    /// Understands the arguments; `step_summary` is where the environment wants Markdown.
+    ///
+    /// # Errors
+    /// See [`GateUsageError`].
+    pub fn parse(args: &[OsString], step_summary: Option<OsString>) -> Result<Self, GateUsageError> {
+        let mut given: Vec<(&'static str, String)> = Vec::new();
+        let mut markdown = false;
+        let mut args = args.iter().map(|arg| arg.to_string_lossy().into_owned());
+        let mut rest = Vec::new();
+        while let Some(arg) = args.next() {
+            let name = match arg.strip_prefix('-') {
+                None | Some("") => {
+                    rest.push(arg);
+                    break;
+                }
+                Some("-") => break,
+                Some(name) => name.strip_prefix('-').unwrap_or(name),
+            };
+            let (name, value) =
+                name.split_once('=').map_or((name, None), |(name, value)| (name, Some(value.to_owned())));
+            if let Some(known) = TEXTS.into_iter().find(|known| *known == name) {
+                let value = value.or_else(|| args.next()).ok_or_else(|| GateUsageError::NoValue(arg.clone()))?;
+                given.push((known, value));
+            } else if name == SWITCH {
+                markdown = match value.as_deref() {
+                    None | Some("1" | "t" | "T" | "true" | "TRUE" | "True") => true,
+                    Some("0" | "f" | "F" | "false" | "FALSE" | "False") => false,
+                    Some(value) => return Err(GateUsageError::NoSwitch { flag: arg.clone(), value: value.to_owned() }),
+                };
+            } else if matches!(name, "h" | "help") {
+                return Err(GateUsageError::Help);
+            } else {
+                let nearest = TEXTS
+                    .into_iter()
+                    .chain([SWITCH])
+                    .max_by(|one, other| strsim::jaro_winkler(one, name).total_cmp(&strsim::jaro_winkler(other, name)));
+                let nearest = nearest.filter(|word| strsim::jaro_winkler(word, name) > 0.8);
+                return Err(GateUsageError::Unknown { flag: arg.clone(), nearest });
+            }
+        }
+        rest.extend(args);
+        let last = |flag: &str| given.iter().rev().find(|(name, _)| *name == flag).map(|(_, value)| value.clone());
+        let mut remarks = Vec::new();
+        let mut renamed = |new: &str, old: &str| {
+            last(new).or_else(|| {
+                let value = last(old)?;
+                remarks.push(format!("--{old} is deprecated; it is called --{new} now"));
+                Some(value)
+            })
+        };
+        let exit_on_text = renamed("exit-on", "fail-on").unwrap_or_else(|| "NEVER".to_owned());
+        let exit_on = ExitOn::parse(&exit_on_text).ok_or_else(|| GateUsageError::ExitOn(exit_on_text.clone()))?;
+        let summary =
+            renamed("summary", "measurement-summary").unwrap_or_else(|| "artifacts/sli-summary.json".to_owned());
+        if !rest.is_empty() {
+            remarks.push(format!("ignored, as they are no flags or come after what is none: {}", rest.join(" ")));
+        }
+        Ok(Self {
+            summary,
+            policy: last("policy").unwrap_or_else(|| ".slint/policy.yaml".to_owned()),
+            baseline: last("baseline").unwrap_or_default().trim().to_owned(),
+            output: last("output").unwrap_or_else(|| "slint-gate-summary.json".to_owned()).into(),
+            exit_on,
+            exit_on_text,
+            step_summary: step_summary.filter(|path| markdown && !path.is_empty()).map(PathBuf::from),
+            remarks,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &[&str]) -> Result<GateSettings, GateUsageError> {
+        let args: Vec<OsString> = line.iter().map(OsString::from).collect();
+        GateSettings::parse(&args, Some("steps.md".into()))
+    }
+
+    #[test]
+    fn flags_have_one_dash_or_two_and_end_at_the_first_word() {
+        let settings =
+            parse(&["-summary", "a.json", "--policy=p.yaml", "-github-step-summary=true", "x", "--output", "o"]);
+        let settings = settings.unwrap();
+        assert_eq!((settings.summary.as_str(), settings.policy.as_str()), ("a.json", "p.yaml"));
+        assert_eq!(settings.output, PathBuf::from("slint-gate-summary.json"));
+        assert_eq!(settings.step_summary, Some(PathBuf::from("steps.md")));
+        assert_eq!(settings.remarks.len(), 1, "what is ignored is said: {:?}", settings.remarks);
+    }
+
+    #[test]
+    fn old_names_are_honoured_and_lose_against_the_new_ones() {
+        let settings = parse(&["--measurement-summary", "old", "--fail-on", "FAIL"]).unwrap();
+        assert_eq!((settings.summary.as_str(), settings.exit_on.fail), ("old", true));
+        assert_eq!(settings.remarks.len(), 2);
+        let settings = parse(&["--fail-on", "FAIL", "--exit-on", " never "]).unwrap();
+        assert!(!settings.exit_on.fail && settings.remarks.is_empty());
+    }
+
+    #[test]
+    fn a_misspelt_flag_is_refused_with_the_right_one() {
+        let error = parse(&["--polcy", "p.yaml"]).unwrap_err();
+        assert_eq!(error.to_string(), "there is no flag --polcy; did you mean --policy?");
+        assert!(parse(&["--exit-on", "SOMETIMES"]).is_err());
+        assert!(parse(&["--summary"]).is_err());
+    }
+}

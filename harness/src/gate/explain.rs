@@ -1,0 +1,261 @@
+//! A verdict in plain language: what is wrong, by how much, against what, and what to do about it.
+
+use super::checks::Direction;
+use super::measurement::MeasurementError;
+use super::number;
+use super::policy::{Policy, PolicyError};
+use super::verdict::{
+    BaselineStatus, Category, Check, CheckStatus, Grade, MeasurementStatus, Observed, Reason, Verdict,
+};
+use super::{Case, Found};
+
+/// What went wrong with the files, kept from a [`Case`] before it is judged.
+#[derive(Debug, Default)]
+pub struct Troubles {
+    policy: Option<String>,
+    measurement: Option<String>,
+    baseline: Option<String>,
+    /// Which way the indicators of the policy's rules get better.
+    directions: Vec<(String, Direction)>,
+}
+
+impl Troubles {
+    /// What is wrong with the files of a case.
+    pub fn of(case: &Case) -> Self {
+        let measurement = |found: &Found<Result<_, MeasurementError>>| match found {
+            Found::Read(Err(error)) => Some(chain(error)),
+            Found::Unreadable(why) => Some(why.clone()),
+            Found::Read(Ok(_)) | Found::Missing => None,
+        };
+        let policy = match &case.policy {
+            Found::Read((Err(error), _)) => Some(match error {
+                PolicyError::Yaml(error) => format!("{}: {error}", case.inputs.policy_file),
+                other => other.to_string(),
+            }),
+            Found::Unreadable(why) => Some(why.clone()),
+            Found::Read((Ok(_), _)) | Found::Missing => None,
+        };
+        let directions = match &case.policy {
+            Found::Read((Ok(Policy { thresholds, .. }), _)) => {
+                thresholds.iter().map(|rule| (rule.metric.clone(), rule.direction())).collect()
+            }
+            _ => Vec::new(),
+        };
+        Self {
+            policy,
+            measurement: measurement(&case.measurement),
+            baseline: case.baseline.as_ref().and_then(measurement),
+            directions,
+        }
+    }
+
+    fn direction(&self, metric: &str) -> Direction {
+        self.directions.iter().find(|(id, _)| id == metric).map_or(Direction::Neither, |(_, direction)| *direction)
+    }
+}
+
+/// An error with everything that caused it.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+/// One line for each thing that is not as it should be, with advice below it; a single line where all is well.
+pub fn explain(verdict: &Verdict, troubles: &Troubles) -> Vec<String> {
+    let mut lines = vec![headline(verdict)];
+    lines.extend(inputs(verdict, troubles));
+    let told = verdict.checks.iter().filter(|check| check.status != CheckStatus::Pass);
+    lines.extend(told.flat_map(|check| [format!("  {} {}", sign(check), sentence(check, troubles)), advice(check)]));
+    lines
+}
+
+fn headline(verdict: &Verdict) -> String {
+    let passed = verdict.checks.iter().filter(|check| check.status == CheckStatus::Pass).count();
+    let all = verdict.checks.len();
+    match verdict.gate_result {
+        Grade::Pass => format!("PASS: {passed} checks, nothing to complain about"),
+        Grade::Warn => format!("WARN: {passed} of {all} checks passed, nothing blocks"),
+        Grade::Fail => format!("FAIL: {passed} of {all} checks passed"),
+        Grade::NoGrade if all == 0 => "NO_GRADE: nothing could be judged".to_owned(),
+        Grade::NoGrade => format!("NO_GRADE: {passed} of {all} checks passed, others could not be made"),
+    }
+}
+
+fn inputs(verdict: &Verdict, troubles: &Troubles) -> Vec<String> {
+    let files = &verdict.input_refs;
+    let baseline = files.baseline_file.as_deref().unwrap_or_default();
+    let because = |why: &Option<String>| why.as_ref().map_or(String::new(), |why| format!(": {why}"));
+    let mut lines = Vec::new();
+    let mut say = |what: String, todo: &str| lines.extend([format!("  ✗ {what}"), format!("      {todo}")]);
+    for reason in &verdict.reasons {
+        match reason {
+            Reason::PolicyMissing => {
+                say(format!("there is no policy at {}", files.policy_file), "write one, or name it with --policy")
+            }
+            Reason::PolicyInvalid if verdict.checks.is_empty() => say(
+                format!("the policy {} cannot be used{}", files.policy_file, because(&troubles.policy)),
+                "correct it; nothing is judged by half a policy",
+            ),
+            Reason::MeasurementInputMissing if verdict.measurement_status == MeasurementStatus::Missing => say(
+                format!("there is no measurement at {}", files.measurement_summary),
+                "let the tests write it before the gate runs, or name it with --summary",
+            ),
+            Reason::MeasurementInputCorrupt | Reason::MeasurementSchemaUnsupported => say(
+                format!(
+                    "the measurement {} cannot be used{}",
+                    files.measurement_summary,
+                    because(&troubles.measurement)
+                ),
+                "measure again; a run that was cut short leaves half a file",
+            ),
+            Reason::BaselineUnavailable => say(
+                format!("there is no baseline at {baseline}"),
+                "fetch it; a baseline is the summary of a run that was good",
+            ),
+            Reason::BaselineCorrupt => say(
+                format!("the baseline {baseline} cannot be used{}", because(&troubles.baseline)),
+                "take the summary of a run that was good in its place",
+            ),
+            Reason::BaselineAbsentFirstRun if verdict.baseline_status == BaselineStatus::AbsentFirstRun => say(
+                "the policy compares with a baseline, and none was named".to_owned(),
+                "keep the summary of a run that was good, and name it with --baseline from then on",
+            ),
+            _ => {}
+        }
+    }
+    lines
+}
+
+fn sign(check: &Check) -> char {
+    match check.status {
+        CheckStatus::Pass => '✓',
+        CheckStatus::Warn => '!',
+        CheckStatus::Fail => '✗',
+        CheckStatus::NoGrade => '?',
+    }
+}
+
+fn sentence(check: &Check, troubles: &Troubles) -> String {
+    let metric = &check.metric;
+    match (check.category, check.status, &check.observed) {
+        (Category::Threshold, CheckStatus::Fail, Observed::Number(value)) => {
+            format!(
+                "{}: {metric} is {}, and should be {}{}",
+                check.name,
+                number::text(*value),
+                check.expected,
+                by(check)
+            )
+        }
+        (Category::Threshold, _, Observed::Number(_)) => {
+            format!("{}: {:?} is no rule; <=, >=, <, > and == are known operators", check.name, check.expected)
+        }
+        (Category::Threshold, ..) => format!("{}: {metric:?} was not measured", check.name),
+        (Category::Regression, CheckStatus::Fail, Observed::Number(percent)) => {
+            let allowed = check.expected.rsplit(' ').next().unwrap_or_default();
+            let better = match troubles.direction(metric) {
+                Direction::Lower => ", and lower is better",
+                Direction::Higher => ", and higher is better",
+                Direction::Neither => "",
+            };
+            format!("{metric} is {percent:+.1} % from its baseline{better}; {allowed} % is allowed")
+        }
+        (Category::Regression, CheckStatus::Fail, _) => format!("{metric} was 0 in the baseline, and is not any more"),
+        (Category::Regression, ..) => format!("{metric} is not in both, this measurement and the baseline"),
+        (Category::Reliability, CheckStatus::NoGrade, _) => "the measurement says that it failed".to_owned(),
+        (Category::Reliability, ..) => format!(
+            "the measurement says it is {}; the policy asks for {}",
+            if check.observed == Observed::Nothing { "nothing".to_owned() } else { check.observed.text() },
+            check.expected.trim_start_matches(">= ")
+        ),
+        (Category::ResultStatus, status, _) => {
+            let reason = if check.message.is_empty() { String::new() } else { format!(": {}", check.message) };
+            let how = match status {
+                CheckStatus::NoGrade => "was left out",
+                CheckStatus::Warn => "had a warning",
+                CheckStatus::Fail | CheckStatus::Pass => "failed",
+            };
+            format!("{metric} {how} when it was measured{reason}")
+        }
+        (Category::Coverage, ..) => format!("{metric} is measured, and the policy has no rule for it"),
+    }
+}
+
+/// How far a value is from what was asked for.
+fn by(check: &Check) -> String {
+    let target = check.expected.rsplit(' ').next().and_then(|text| text.parse::<f64>().ok());
+    match (&check.observed, target) {
+        (Observed::Number(value), Some(target)) if target.is_finite() => {
+            let off = value - target;
+            let share = if target == 0.0 { String::new() } else { format!(", {:+.1} %", off / target.abs() * 100.0) };
+            format!(" ({}{}{share})", if off > 0.0 { "+" } else { "" }, number::text(off))
+        }
+        _ => String::new(),
+    }
+}
+
+fn advice(check: &Check) -> String {
+    let advice = match (check.category, check.status) {
+        (Category::Threshold, CheckStatus::Fail) => "find what changed, or change the rule if this is how it should be",
+        (Category::Threshold, _) => "correct the rule, or measure what it asks for",
+        (Category::Regression, CheckStatus::Fail) => {
+            "find what made it worse; if it is meant, make this run the new baseline"
+        }
+        (Category::Regression, _) => "take a baseline that has it",
+        (Category::Reliability, _) => "see what the measurement says was missing, and measure again",
+        (Category::ResultStatus, _) => "see the indicator's reason in the measurement",
+        (Category::Coverage, _) => "give it a rule, or list it under coverage.informational",
+    };
+    format!("      {advice}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(category: Category, status: CheckStatus, observed: Observed, expected: &str) -> Check {
+        Check {
+            name: "rule".to_owned(),
+            category,
+            status,
+            metric: "latency".to_owned(),
+            observed,
+            expected: expected.to_owned(),
+            message: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_miss_says_by_how_much_and_against_what() {
+        let troubles = Troubles { directions: vec![("latency".to_owned(), Direction::Lower)], ..Troubles::default() };
+        for (check, expected) in [
+            (
+                check(Category::Threshold, CheckStatus::Fail, Observed::Number(12.0), "<= 10"),
+                "rule: latency is 12, and should be <= 10 (+2, +20.0 %)",
+            ),
+            (
+                check(Category::Threshold, CheckStatus::Fail, Observed::Number(3.0), "== 0"),
+                "rule: latency is 3, and should be == 0 (+3)",
+            ),
+            (
+                check(Category::Threshold, CheckStatus::NoGrade, Observed::Nothing, "<= 10"),
+                "rule: \"latency\" was not measured",
+            ),
+            (
+                check(Category::Regression, CheckStatus::Fail, Observed::Number(34.21), "abs(delta_percent) <= 12.5"),
+                "latency is +34.2 % from its baseline, and lower is better; 12.5 % is allowed",
+            ),
+            (
+                check(Category::Coverage, CheckStatus::Warn, Observed::Number(1.0), "…"),
+                "latency is measured, and the policy has no rule for it",
+            ),
+        ] {
+            assert_eq!(sentence(&check, &troubles), expected);
+        }
+    }
+}
