@@ -48,7 +48,11 @@ pub const ISOLATED_AT: &str = "drain.slipway.dev/isolated-at";
 pub const RELEASED_AT: &str = "drain.slipway.dev/released-at";
 /// Annotation: how the drain ended, an [`Outcome`].
 pub const OUTCOME: &str = "drain.slipway.dev/outcome";
-/// Every annotation of a drain's state.
+/// Annotation: labels that were taken away so that no Service selects the Pod, and their values, as JSON.
+pub const LABELS: &str = "drain.slipway.dev/labels";
+/// Condition, and readiness gate: whether a Pod serves as far as its drain is concerned.
+pub const SERVING: &str = "drain.slipway.dev/serving";
+/// Every annotation of a drain's state but [`LABELS`], which is let go only when the labels are put back.
 pub const STATE: [&str; 5] = [REQUESTED_AT, REQUESTED_BY, ISOLATED_AT, RELEASED_AT, OUTCOME];
 
 /// Annotation of a Pod: `gracePeriodSeconds` for it.

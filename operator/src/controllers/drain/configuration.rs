@@ -45,6 +45,8 @@ pub struct Configuration {
     pub hold: Duration,
     /// Whether resources that look computed select a Pod.
     pub size_heuristic: bool,
+    /// Whether new Pods get the readiness gate by which they leave their Services.
+    pub inject_readiness_gate: bool,
 }
 
 /// How a Pod drains.
@@ -147,6 +149,7 @@ impl Default for Configuration {
             // An autoscaler asks once a minute; ten times without a word, and it has changed its mind.
             hold: Duration::from_mins(10),
             size_heuristic: false,
+            inject_readiness_gate: true,
         }
     }
 }
@@ -260,6 +263,7 @@ impl Configuration {
             recheck: reader.read(RECHECK, |text| seconds(text, RECHECK_SECONDS)).unwrap_or(default.recheck),
             hold: reader.read(HOLD, |text| seconds(text, HOLD_SECONDS)).unwrap_or(default.hold),
             size_heuristic: reader.read(SIZE_HEURISTIC, yaml).unwrap_or_default(),
+            inject_readiness_gate: reader.read(INJECT_READINESS_GATE, yaml).unwrap_or(default.inject_readiness_gate),
             terms,
         };
         for key in data.keys().filter(|key| !KEYS.contains(&key.as_str())) {
@@ -299,9 +303,10 @@ const FINALIZER_HOLDS: &str = "finalizerHolds";
 const RECHECK: &str = "recheckSeconds";
 const HOLD: &str = "holdSeconds";
 const SIZE_HEURISTIC: &str = "sizeHeuristic";
+const INJECT_READINESS_GATE: &str = "injectReadinessGate";
 
 /// Every key of the `ConfigMap`.
-pub const KEYS: [&str; 12] = [
+pub const KEYS: [&str; 13] = [
     GRACE,
     TIMEOUT,
     NAMESPACE_SELECTOR,
@@ -314,6 +319,7 @@ pub const KEYS: [&str; 12] = [
     HOLD,
     PER_WORKLOAD,
     SIZE_HEURISTIC,
+    INJECT_READINESS_GATE,
 ];
 
 /// Values that are read, and what is wrong with them.

@@ -7,6 +7,9 @@ use prometheus::{Gauge, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec,
 use crate::api::drain::Outcome;
 use crate::kit::error::chain;
 
+use super::connections;
+use super::gate::VERDICTS;
+
 /// Seconds. A drain takes no time, or as long as a connection stays, or until its deadline.
 const DURATION_BUCKETS: [f64; 14] =
     [0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0];
@@ -62,6 +65,8 @@ struct Series {
     reloads: IntCounterVec,
     configuration_good: Gauge,
     bad_overrides: IntCounterVec,
+    verdicts: IntCounterVec,
+    probe_failures: IntCounterVec,
 }
 
 impl Series {
@@ -86,18 +91,34 @@ impl Series {
                 Opts::new("slipway_drain_bad_overrides_total", "Annotations of Pods that were refused."),
                 &["annotation"],
             )?,
+            verdicts: IntCounterVec::new(
+                Opts::new("slipway_drain_evictions_total", "Evictions that the gate was asked about."),
+                &["verdict"],
+            )?,
+            probe_failures: IntCounterVec::new(
+                Opts::new("slipway_drain_probe_failures_total", "Sources of connections that could not be read."),
+                &["source"],
+            )?,
         };
         registry.register(Box::new(series.duration.clone()))?;
         registry.register(Box::new(series.draining.clone()))?;
         registry.register(Box::new(series.reloads.clone()))?;
         registry.register(Box::new(series.configuration_good.clone()))?;
         registry.register(Box::new(series.bad_overrides.clone()))?;
+        registry.register(Box::new(series.verdicts.clone()))?;
+        registry.register(Box::new(series.probe_failures.clone()))?;
         // A rate needs a beginning: everything that can happen has happened no times yet.
         for by in By::ALL {
             series.draining.with_label_values(&[by.as_str()]).set(0);
             for outcome in Outcome::ALL {
                 series.duration.with_label_values(&[by.as_str(), outcome.as_str()]);
             }
+        }
+        for verdict in VERDICTS {
+            series.verdicts.with_label_values(&[verdict]);
+        }
+        for source in connections::Kind::ALL {
+            series.probe_failures.with_label_values(&[source.as_str()]);
         }
         for reload in [Reload::Accepted, Reload::Refused] {
             series.reloads.with_label_values(&[reload.as_str()]);
@@ -130,6 +151,20 @@ impl Measures {
         let Some(series) = &self.0 else { return };
         series.reloads.with_label_values(&[reload.as_str()]).inc();
         series.configuration_good.set(f64::from(u8::from(reload == Reload::Accepted)));
+    }
+
+    /// The gate was asked about an eviction.
+    pub(super) fn judged(&self, verdict: &str) {
+        let Some(series) = &self.0 else { return };
+        series.verdicts.with_label_values(&[verdict]).inc();
+    }
+
+    /// A Pod's connections were looked for.
+    pub(super) fn probed(&self, reading: &connections::Reading) {
+        let Some(series) = &self.0 else { return };
+        for failure in reading.failures() {
+            series.probe_failures.with_label_values(&[failure.source.as_str()]).inc();
+        }
     }
 
     /// An annotation was refused.

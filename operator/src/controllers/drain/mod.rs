@@ -3,6 +3,8 @@
 pub mod configuration;
 pub mod configured;
 pub mod connections;
+pub mod gate;
+mod isolate;
 mod measures;
 pub mod namespaces;
 mod notices;
@@ -67,7 +69,7 @@ impl Drain {
 
     /// What judges evictions, for the webhook server. Works on every replica, leader or not.
     pub fn reviewers(&self) -> Vec<Arc<dyn Reviewer>> {
-        Vec::new()
+        gate::reviewers(&self.manager, &self.configured, &self.measures)
     }
 
     /// Runs the controller until it is told to stop.

@@ -41,6 +41,13 @@ impl NamespaceSelector {
     }
 }
 
+impl NamespaceSelector {
+    /// Whether a namespace's labels make a difference.
+    pub fn goes_by_labels(&self) -> bool {
+        self.include.iter().chain(&self.exclude).any(|entry| matches!(entry, Entry::Labels(_)))
+    }
+}
+
 impl<'de> Deserialize<'de> for Entry {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match serde_json::Value::deserialize(deserializer)? {
