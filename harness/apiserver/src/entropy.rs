@@ -18,6 +18,15 @@ impl Entropy {
         Self(Mutex::new(ChaCha8Rng::seed_from_u64(seed)))
     }
 
+    /// Bytes for a key. They come from a stream of their own, so that names and uids stay what they are.
+    pub fn key(seed: u64) -> [u8; 32] {
+        let mut generator = ChaCha8Rng::seed_from_u64(seed);
+        generator.set_stream(1);
+        let mut bytes = [0; 32];
+        generator.fill_bytes(&mut bytes);
+        bytes
+    }
+
     /// A new version 4 uid.
     pub fn uid(&self) -> String {
         let mut bytes = [0; 16];

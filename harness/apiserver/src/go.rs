@@ -33,6 +33,11 @@ pub(crate) fn source(value: &Value) -> String {
     }
 }
 
+/// A list of strings as `%q` prints it.
+pub(crate) fn quoted_list(texts: &[String]) -> String {
+    format!("[{}]", texts.iter().map(|text| quote(text)).collect::<Vec<_>>().join(" "))
+}
+
 /// Compact JSON as Go writes it: `<`, `>`, `&` and the two line separators are escaped.
 pub(crate) fn json(value: &Value) -> String {
     let compact = value.to_string();

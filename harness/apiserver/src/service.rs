@@ -17,6 +17,7 @@ use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 pub use crate::access::User;
+use crate::access::token::{self, Signer};
 use crate::access::{self, bootstrap};
 pub use crate::body::Body;
 use crate::clock::Clock;
@@ -97,6 +98,8 @@ pub struct ApiServer(pub(crate) Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) clock: Clock,
     pub(crate) entropy: Entropy,
+    /// Signs the tokens of service accounts.
+    pub(crate) signer: Signer,
     pub(crate) tokens: RwLock<Vec<(String, Arc<User>)>>,
     pub(crate) store: Store,
     pub(crate) registry: Registry,
@@ -120,6 +123,7 @@ impl ApiServer {
         Self(Arc::new(Inner {
             clock: config.clock,
             entropy,
+            signer: Signer::from_seed(&Entropy::key(config.seed)),
             tokens: RwLock::new(config.tokens.into_iter().map(|(token, user)| (token, Arc::new(user))).collect()),
             store,
             registry: Registry::builtin(),
@@ -145,6 +149,11 @@ impl ApiServer {
     /// The time the server goes by.
     pub fn clock(&self) -> Clock {
         self.0.clock
+    }
+
+    /// Whom tokens are meant for that are shown to the server.
+    pub(crate) fn audiences(&self) -> [String; 1] {
+        [token::ISSUER.to_owned()]
     }
 
     /// Every resource that is served now.

@@ -44,7 +44,9 @@ transcripts! {
     namespaces: "Namespaces come to life and terminate as on a real server.",
     patches: "Patches of every type do what they do on a real server.",
     pods: "Pods are defaulted and validated as by a real server.",
+    serviceaccounts: "Service accounts get tokens, and speak with them, as on a real server.",
     watch: "Watches tell what a real server's tell.",
+    workloads: "Workloads, budgets and roles are defaulted and validated as by a real server.",
 }
 
 async fn replay(name: &str, text: &str) {

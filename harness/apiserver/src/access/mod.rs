@@ -3,8 +3,10 @@
 //! [`user`] is an identity; every request has exactly one. [`rbac`] judges it by the roles in the store, which
 //! [`bootstrap`] fills with those that every cluster has.
 
+pub(crate) mod account;
 pub mod bootstrap;
 pub mod rbac;
+pub mod token;
 pub mod user;
 
 use std::collections::BTreeMap;
@@ -13,6 +15,7 @@ use std::sync::{Arc, PoisonError};
 use http::{HeaderMap, StatusCode, header};
 use serde_json::{Value, json};
 
+pub(crate) use token::Refusal;
 pub use user::User;
 
 use crate::field::quote;
@@ -85,12 +88,40 @@ pub(crate) fn authenticate(server: &ApiServer, headers: &HeaderMap) -> Result<Ar
     match token {
         // Other schemes are not for this server, so nobody claimed anything.
         None => Ok(Arc::new(User::anonymous())),
-        Some(token) => authenticate_token(server, token).ok_or_else(ApiError::unauthorized),
+        Some(token) => match authenticate_token(server, token, &server.audiences()) {
+            Ok((user, _)) => Ok(user),
+            Err(refusal) => {
+                tracing::debug!(%refusal, "a request is not authenticated");
+                Err(ApiError::unauthorized())
+            }
+        },
     }
 }
 
-/// Whom a token stands for. Every token is compared in full, so that the time taken tells nothing.
-pub(crate) fn authenticate_token(server: &ApiServer, token: &str) -> Option<Arc<User>> {
+/// Whom a token stands for, and which of `audiences` it is for.
+///
+/// # Errors
+/// See [`Refusal`].
+pub(crate) fn authenticate_token(
+    server: &ApiServer,
+    token: &str,
+    audiences: &[String],
+) -> Result<(Arc<User>, Vec<String>), Refusal> {
+    if let Some(user) = known_token(server, token) {
+        // Such a token is for the server itself, whatever it is shown to.
+        let shared: Vec<String> = server.audiences().into_iter().filter(|own| audiences.contains(own)).collect();
+        return if shared.is_empty() { Err(Refusal::Unknown) } else { Ok((user, shared)) };
+    }
+    let now = server.0.clock.now();
+    let claims = server.0.signer.verify(token).ok_or(Refusal::Unknown)?;
+    let shared = token::check(&claims, audiences, now)?;
+    account::check(&server.0.store, &claims, now)?;
+    Ok((Arc::new(account::user(&claims)), shared))
+}
+
+/// Whom a token stands for that somebody else gave out. Every token is compared in full, so that the time taken tells
+/// nothing.
+fn known_token(server: &ApiServer, token: &str) -> Option<Arc<User>> {
     let same = |known: &str| {
         known.len() == token.len()
             && known.bytes().zip(token.bytes()).fold(0, |differences, (a, b)| differences | (a ^ b)) == 0

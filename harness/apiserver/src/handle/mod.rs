@@ -14,6 +14,7 @@ mod pod;
 pub(crate) mod reply;
 mod review;
 mod scale;
+mod token;
 mod update;
 mod write;
 
@@ -166,7 +167,7 @@ pub(crate) async fn handle(call: &mut Call) -> Result<Reply, ApiError> {
         ("", "pods", "binding") => pod::bind(call),
         ("", "pods", "eviction") => eviction::evict(call),
         ("", "pods", "log") => pod::log(call),
-        ("", "serviceaccounts", "token") => review::token(call),
+        ("", "serviceaccounts", "token") => token::create(call),
         (_, _, "scale") => match verb {
             Verb::Get => scale::get(call),
             Verb::Update | Verb::Patch => scale::update(call),

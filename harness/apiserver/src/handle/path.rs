@@ -1,9 +1,10 @@
-//! Paths that are no resources: health, version, discovery, schemas.
+//! Paths that are no resources: health, version, discovery, schemas, keys.
 
-use http::{Method, Response, StatusCode};
+use http::{HeaderValue, Method, Response, StatusCode, header};
 use serde_json::json;
 
 use super::reply::{text_response, value_response};
+use crate::access::token;
 use crate::body::Body;
 use crate::service::ApiServer;
 
@@ -18,6 +19,13 @@ pub(crate) fn answer(server: &ApiServer, method: &Method, path: &str, headers: &
     match path.trim_end_matches('/') {
         "/healthz" | "/livez" | "/readyz" | "/healthz/ping" | "/livez/ping" | "/readyz/ping" => {
             text_response(StatusCode::OK, "ok")
+        }
+        "/.well-known/openid-configuration" => value_response(StatusCode::OK, &token::discovery(), false),
+        "/openid/v1/jwks" => {
+            let mut keys = value_response(StatusCode::OK, &server.0.signer.key_set(), false);
+            let kind = HeaderValue::from_static("application/jwk-set+json");
+            keys.headers_mut().insert(header::CONTENT_TYPE, kind);
+            keys
         }
         "/version" => value_response(StatusCode::OK, &version(), false),
         _ => crate::discovery::answer(server, path, headers).unwrap_or_else(not_found),

@@ -6,10 +6,9 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::{Call, Reply};
-use crate::access::{self, User};
+use crate::access::{self, Refusal, User};
 use crate::apply::{Operation, managed};
 use crate::decode::{self, FieldValidation};
-use crate::lifecycle::meta;
 use crate::resource::Resource;
 use crate::status::ApiError;
 
@@ -39,7 +38,7 @@ pub(super) fn create(call: &mut Call) -> Result<Reply, ApiError> {
             access::rbac::rules_of(&call.server.0.store, &call.user, &namespace)
         }
         "selfsubjectreviews" => json!({"userInfo": user_info(&call.user)}),
-        "tokenreviews" => token_status(call, review["spec"]["token"].as_str().unwrap_or_default()),
+        "tokenreviews" => token_status(call, &review["spec"])?,
         _ => return Err(ApiError::method_not_allowed()),
     };
     review["status"] = status;
@@ -69,16 +68,20 @@ fn user_info(user: &User) -> Value {
     info
 }
 
-fn token_status(call: &Call, token: &str) -> Value {
-    match access::authenticate_token(&call.server, token) {
-        Some(user) => json!({"authenticated": true, "user": user_info(&user)}),
-        None => json!({"user": {}, "error": "invalid bearer token"}),
+/// Whom a token stands for, if it is for those who ask.
+fn token_status(call: &Call, spec: &Value) -> Result<Value, ApiError> {
+    let token = spec["token"].as_str().unwrap_or_default();
+    if token.is_empty() {
+        return Err(ApiError::bad_request("token is required for TokenReview in authentication"));
     }
-}
-
-/// A token for a service account. The server keeps no signing keys, and says so.
-pub(super) fn token(call: &Call) -> Result<Reply, ApiError> {
-    let account = call.store().get(&call.collection(), &call.key()).ok_or_else(|| call.not_found())?;
-    let name = meta(&account.value, "name");
-    Err(ApiError::internal(&format!("no token can be issued for service account {name}: token signing is not set up")))
+    let mut audiences: Vec<String> = spec["audiences"].as_array().into_iter().flatten().map(text).collect();
+    if audiences.is_empty() {
+        audiences = call.server.audiences().to_vec();
+    }
+    Ok(match access::authenticate_token(&call.server, token, &audiences) {
+        Ok((user, audiences)) => json!({"authenticated": true, "user": user_info(&user), "audiences": audiences}),
+        Err(Refusal::Unknown) => json!({"user": {}, "error": Refusal::Unknown.to_string()}),
+        // Each of a real server's authenticators says why, and the first knows no service accounts.
+        Err(refusal) => json!({"user": {}, "error": format!("[{}, {refusal}]", Refusal::Unknown)}),
+    })
 }
