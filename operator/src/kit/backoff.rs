@@ -32,12 +32,42 @@ const DOUBLINGS_MAX: u32 = 30;
 impl Backoff {
     /// The wait after `failures` failures in a row, of which there was at least one, of the thing called `key`.
     pub fn delay(&self, failures: u32, key: &str) -> Duration {
-        let doublings = failures.saturating_sub(1).min(DOUBLINGS_MAX);
-        let share = self.min.saturating_mul(1 << doublings).min(self.max);
+        let share = self.share(failures);
         let mut hasher = DefaultHasher::new();
         (key, failures).hash(&mut hasher);
         let spread = f64::from(u32::try_from(hasher.finish() >> 32).unwrap_or(u32::MAX)) / f64::from(u32::MAX);
         share.saturating_add((share / JITTER_DIVISOR).mul_f64(spread)).min(self.max)
+    }
+
+    /// The wait without jitter.
+    fn share(&self, failures: u32) -> Duration {
+        let doublings = failures.saturating_sub(1).min(DOUBLINGS_MAX);
+        self.min.saturating_mul(1 << doublings).min(self.max)
+    }
+}
+
+/// Waits of a stream that fails: half a second, doubling up to half a minute, and from the beginning once it works.
+///
+/// kube's own draws its jitter; a stream has nobody to collide with, so this one has none and a run can be repeated.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Again {
+    failures: u32,
+}
+
+const AGAIN: Backoff = Backoff { min: Duration::from_millis(500), max: Duration::from_secs(30) };
+
+impl Iterator for Again {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        self.failures = self.failures.saturating_add(1);
+        Some(AGAIN.share(self.failures))
+    }
+}
+
+impl kube::runtime::utils::Backoff for Again {
+    fn reset(&mut self) {
+        self.failures = 0;
     }
 }
 

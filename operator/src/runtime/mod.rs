@@ -21,7 +21,10 @@ use crate::api::multinic::MultiNicNodeConfig;
 use crate::controllers::{drain, hello, multinic};
 use crate::kit::admission::Reviewer;
 use crate::kit::clock::Clock;
+use crate::kit::fence::Fence;
 use crate::kit::manager::Manager;
+use crate::kit::source::Source;
+use crate::kit::traffic;
 
 pub use rights::Rights;
 pub use servers::{Closed, Door, Doors};
@@ -71,6 +74,8 @@ pub struct Settings {
     pub controllers: BTreeSet<Controller>,
     /// The only namespace that is looked at; all of them unless told otherwise.
     pub namespace: Option<String>,
+    /// How controllers hear of changes: `watch`, or `poll` with an `interval` where watches cannot be used.
+    pub source: Source,
     /// Of the Hello controller.
     pub hello: hello::Settings,
     /// Of the `MultiNIC` controller.
@@ -84,6 +89,7 @@ impl Default for Settings {
         Self {
             controllers: Controller::ALL.into(),
             namespace: None,
+            source: Source::Watch,
             hello: hello::Settings::default(),
             multinic: multinic::Settings::default(),
             drain: drain::Settings::default(),
@@ -114,12 +120,18 @@ pub async fn run(
     doors: Doors,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), RunError> {
-    let Settings { controllers, namespace, hello, multinic, drain } = settings;
+    let Settings { controllers, namespace, source, hello, multinic, drain } = settings;
     if controllers.is_empty() {
         return Err(RunError::NoController);
     }
     tracing::info!(?controllers, namespace = namespace.as_deref().unwrap_or("*"), "starting manager");
-    let manager = Manager { namespace, ..Manager::new(client, clock, shutdown) };
+    let fence = Fence::open();
+    let manager = {
+        let manager = Manager::new(client, clock, shutdown);
+        let unfenced = traffic::observed(&manager.unfenced, "in-process", &manager.metrics, None);
+        let client = traffic::observed(&manager.client, "in-process", &manager.metrics, Some(fence.clone()));
+        Manager { client, unfenced, namespace, source, ..manager }
+    };
     let mut reviewers: Vec<Arc<dyn Reviewer>> = Vec::new();
     let mut runs = Vec::new();
     for controller in controllers {

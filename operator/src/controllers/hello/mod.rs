@@ -19,22 +19,19 @@ mod wiring;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
-use kube::runtime::reflector::ObjectRef;
-use kube::{Client, Resource, ResourceExt};
+use kube::{Client, Resource};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tracing::Instrument;
 
 use crate::api::hello::Hello;
 use crate::kit::backoff::Backoff;
 use crate::kit::clock::Clock;
+use crate::kit::controller::Failure;
 use crate::kit::report::{Kind, Notice, Reporter};
 
 pub use wiring::run;
@@ -71,10 +68,6 @@ struct Ctx {
     client: Client,
     clock: Clock,
     reporter: Reporter,
-    /// How often each object has failed in a row.
-    failures: Mutex<HashMap<ObjectRef<Hello>, u32>>,
-    /// The number of the next reconcile.
-    next: AtomicU64,
 }
 
 /// Why a reconcile failed: one variant a step.
@@ -88,27 +81,22 @@ enum Error {
     Status(#[source] apply::Error),
     #[error("failed to settle")]
     Settle(#[source] apply::Error),
-    #[error("gave up after {0:?}")]
-    TimedOut(Duration),
 }
 
-impl Error {
-    /// The step, for metrics and logs.
+impl Failure for Error {
     fn category(&self) -> &'static str {
         match self {
             Self::Observe(_) => "observe",
             Self::Apply(_) => "apply",
             Self::Status(_) => "status",
             Self::Settle(_) => "settle",
-            Self::TimedOut(_) => "timeout",
         }
     }
 
-    /// The object was changed while it was looked at: look again.
     fn is_conflict(&self) -> bool {
         match self {
             Self::Apply(error) | Self::Status(error) | Self::Settle(error) => error.is_conflict(),
-            Self::Observe(_) | Self::TimedOut(_) => false,
+            Self::Observe(_) => false,
         }
     }
 }
@@ -118,20 +106,12 @@ async fn reconcile(object: Arc<DeserializeGuard<Hello>>, ctx: Arc<Ctx>) -> Resul
     let meta = object.meta();
     let name = meta.name.clone().unwrap_or_default();
     let namespace = meta.namespace.clone().unwrap_or_default();
-    let id = ctx.next.fetch_add(1, Ordering::Relaxed);
-    let span = tracing::info_span!("reconcile", controller = CONTROLLER, object = %format!("{namespace}/{name}"), id);
-    let work = async {
-        tracing::info!(namespace, name, "reconcile hit");
-        if let Err(invalid) = &object.0 {
-            return Ok(unreadable(&ctx, &object, &invalid.error).await);
-        }
-        let looked = tokio::time::timeout(RECONCILE_TIMEOUT, steps(&ctx, &namespace, &name)).await;
-        looked.map_err(|_| Error::TimedOut(RECONCILE_TIMEOUT))??;
-        ctx.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(&ObjectRef::new(&name).within(&namespace));
-        // Nothing but the object decides, so nothing but a change of the object can make a difference.
-        Ok(Action::await_change())
-    };
-    work.instrument(span).await
+    if let Err(invalid) = &object.0 {
+        return Ok(unreadable(&ctx, &object, &invalid.error).await);
+    }
+    steps(&ctx, &namespace, &name).await?;
+    // Nothing but the object decides, so nothing but a change of the object can make a difference.
+    Ok(Action::await_change())
 }
 
 async fn steps(ctx: &Ctx, namespace: &str, name: &str) -> Result<(), Error> {
@@ -159,17 +139,4 @@ async fn unreadable(ctx: &Ctx, object: &DeserializeGuard<Hello>, error: &str) ->
     };
     ctx.reporter.publish(&object.object_ref(&()), &notice).await;
     Action::await_change()
-}
-
-/// When to look again after a failure.
-fn on_error(object: &DeserializeGuard<Hello>, error: &Error, ctx: &Ctx) -> Action {
-    if error.is_conflict() {
-        return Action::requeue(ERROR_BACKOFF.min);
-    }
-    let name = object.name_any();
-    let reference = ObjectRef::new(&name).within(&object.namespace().unwrap_or_default());
-    let mut failures = ctx.failures.lock().unwrap_or_else(PoisonError::into_inner);
-    let count = failures.entry(reference).or_default();
-    *count = count.saturating_add(1);
-    Action::requeue(ERROR_BACKOFF.delay(*count, &name))
 }

@@ -27,22 +27,20 @@ mod wiring;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::fmt::Debug;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::NamespaceResourceScope;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
-use kube::runtime::reflector::{ObjectRef, Store};
-use kube::{Api, Client, Resource, ResourceExt};
-use tracing::Instrument;
+use kube::runtime::reflector::Store;
+use kube::{Api, Client, Resource};
 
 use crate::api::multinic::MultiNicNodeConfig;
 use crate::kit::backoff::Backoff;
 use crate::kit::clock::Clock;
+use crate::kit::controller::Failure;
 use crate::kit::report::{Kind, Notice, Reporter};
 
 pub use settings::Settings;
@@ -70,10 +68,6 @@ struct Ctx {
     reporter: Reporter,
     /// Every configuration, as the watch has it.
     configs: Store<DeserializeGuard<MultiNicNodeConfig>>,
-    /// How often each object has failed in a row.
-    failures: Mutex<HashMap<ObjectRef<MultiNicNodeConfig>, u32>>,
-    /// The number of the next reconcile.
-    next: AtomicU64,
 }
 
 impl Ctx {
@@ -86,17 +80,6 @@ impl Ctx {
             Some(namespace) => Api::namespaced(self.client.clone(), namespace),
             None => Api::all(self.client.clone()),
         }
-    }
-
-    fn succeeded(&self, object: &ObjectRef<MultiNicNodeConfig>) {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(object);
-    }
-
-    fn failed(&self, object: ObjectRef<MultiNicNodeConfig>) -> u32 {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = failures.entry(object).or_default();
-        *count = count.saturating_add(1);
-        *count
     }
 }
 
@@ -111,27 +94,22 @@ enum Error {
     Status(#[source] apply::Error),
     #[error("failed to settle")]
     Settle(#[source] apply::Error),
-    #[error("gave up after {0:?}")]
-    TimedOut(Duration),
 }
 
-impl Error {
-    /// The step, for metrics and logs.
+impl Failure for Error {
     fn category(&self) -> &'static str {
         match self {
             Self::Observe(_) => "observe",
             Self::Apply(_) => "apply",
             Self::Status(_) => "status",
             Self::Settle(_) => "settle",
-            Self::TimedOut(_) => "timeout",
         }
     }
 
-    /// The object was changed while it was looked at: look again.
     fn is_conflict(&self) -> bool {
         match self {
             Self::Apply(error) | Self::Status(error) | Self::Settle(error) => error.is_conflict(),
-            Self::Observe(_) | Self::TimedOut(_) => false,
+            Self::Observe(_) => false,
         }
     }
 }
@@ -141,19 +119,10 @@ async fn reconcile(object: Arc<DeserializeGuard<MultiNicNodeConfig>>, ctx: Arc<C
     let meta = object.meta();
     let name = meta.name.clone().unwrap_or_default();
     let namespace = meta.namespace.clone().unwrap_or_default();
-    let id = ctx.next.fetch_add(1, Ordering::Relaxed);
-    let span = tracing::info_span!("reconcile", controller = CONTROLLER, object = %format!("{namespace}/{name}"), id);
-    let work = async {
-        tracing::info!("reconcile hit");
-        if let Err(invalid) = &object.0 {
-            return Ok(unreadable(&ctx, &object, &invalid.error).await);
-        }
-        let looked = tokio::time::timeout(RECONCILE_TIMEOUT, steps(&ctx, &namespace, &name)).await;
-        let action = looked.map_err(|_| Error::TimedOut(RECONCILE_TIMEOUT))??;
-        ctx.succeeded(&ObjectRef::new(&name).within(&namespace));
-        Ok(action)
-    };
-    work.instrument(span).await
+    match &object.0 {
+        Ok(_) => steps(&ctx, &namespace, &name).await,
+        Err(invalid) => Ok(unreadable(&ctx, &object, &invalid.error).await),
+    }
 }
 
 async fn steps(ctx: &Ctx, namespace: &str, name: &str) -> Result<Action, Error> {
@@ -185,15 +154,4 @@ async fn unreadable(ctx: &Ctx, object: &DeserializeGuard<MultiNicNodeConfig>, er
     };
     ctx.reporter.publish(&object.object_ref(&()), &notice).await;
     Action::await_change()
-}
-
-/// When to look again after a failure.
-fn on_error(object: &DeserializeGuard<MultiNicNodeConfig>, error: &Error, ctx: &Ctx) -> Action {
-    let name = object.name_any();
-    let reference = ObjectRef::new(&name).within(&object.namespace().unwrap_or_default());
-    if error.is_conflict() {
-        return Action::requeue(ERROR_BACKOFF.min);
-    }
-    let failures = ctx.failed(reference);
-    Action::requeue(ERROR_BACKOFF.delay(failures, &name))
 }

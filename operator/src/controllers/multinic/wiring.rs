@@ -4,23 +4,20 @@
 //! for them to go.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
-use futures::StreamExt;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::core::DeserializeGuard;
-use kube::runtime::controller::{self, Controller};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher;
 use kube::{Api, ResourceExt};
 
 use crate::api::multinic::MultiNicNodeConfig;
-use crate::kit::error::chain;
+use crate::kit::controller::{Controller, Limits};
 use crate::kit::manager::Manager;
 use crate::kit::report::Reporter;
 
-use super::{CONTROLLER, Ctx, Error, Settings, labels, on_error, reconcile};
+use super::{CONTROLLER, Ctx, ERROR_BACKOFF, RECONCILE_TIMEOUT, Settings, labels, reconcile};
 
 /// One that cannot be read still has a name and a finalizer.
 type Config = DeserializeGuard<MultiNicNodeConfig>;
@@ -29,8 +26,8 @@ type Config = DeserializeGuard<MultiNicNodeConfig>;
 pub async fn run(manager: Manager, settings: Settings) {
     let configs: Api<Config> = manager.scope();
     let agents = watcher::Config::default().labels(&labels::selector());
-    let controller = Controller::new(configs, watcher::Config::default())
-        .with_config(controller::Config::default().concurrency(settings.concurrency));
+    let controller = Controller::new(&manager, CONTROLLER, configs, watcher::Config::default());
+    let limits = Limits { concurrency: settings.concurrency, timeout: RECONCILE_TIMEOUT, backoff: ERROR_BACKOFF };
     let store = controller.store();
     let ctx = Arc::new(Ctx {
         reporter: Reporter::new(manager.client.clone(), labels::FIELD_MANAGER, manager.clock),
@@ -39,8 +36,6 @@ pub async fn run(manager: Manager, settings: Settings) {
         settings,
         clock: manager.clock,
         configs: store.clone(),
-        failures: std::sync::Mutex::default(),
-        next: AtomicU64::new(1),
     });
     let (of_job, of_pod, of_node) = (store.clone(), store.clone(), store);
     controller
@@ -49,12 +44,7 @@ pub async fn run(manager: Manager, settings: Settings) {
         .watches(Api::<Node>::all(manager.client.clone()), watcher::Config::default(), move |node| {
             with_node_label(&of_node, &labels::node_label(&node.name_any()))
         })
-        .graceful_shutdown_on(manager.shutdown)
-        .run(reconcile, |object, error, ctx| on_error(&object, error, &ctx), ctx)
-        .for_each(|result| {
-            report(result);
-            std::future::ready(())
-        })
+        .run(limits, move |object| reconcile(object, Arc::clone(&ctx)))
         .await;
 }
 
@@ -68,23 +58,4 @@ fn with_node_label(configs: &Store<Config>, label: &str) -> Vec<ObjectRef<Config
         config.0.as_ref().is_ok_and(|config| labels::node_label(&config.spec.node_name) == label)
     };
     configs.state().iter().filter(of_node).map(|config| ObjectRef::from_obj(&**config)).collect()
-}
-
-/// The one place where what became of a reconcile is looked at.
-fn report(result: Result<(ObjectRef<Config>, controller::Action), controller::Error<Error, watcher::Error>>) {
-    match result {
-        Ok((object, _)) => tracing::debug!(controller = CONTROLLER, %object, "reconciled"),
-        // Woken for an object that has gone since.
-        Err(controller::Error::ObjectNotFound(object)) => {
-            tracing::debug!(controller = CONTROLLER, %object, "object is gone");
-        }
-        Err(controller::Error::ReconcilerFailed(error, object)) if error.is_conflict() => {
-            tracing::debug!(controller = CONTROLLER, %object, "object has changed meanwhile");
-        }
-        Err(controller::Error::ReconcilerFailed(error, object)) => {
-            let category = error.category();
-            tracing::warn!(controller = CONTROLLER, %object, category, error = %chain(&error), "reconcile failed");
-        }
-        Err(error) => tracing::warn!(controller = CONTROLLER, error = %chain(&error), "watch failed"),
-    }
 }

@@ -2,19 +2,18 @@
 
 use std::collections::VecDeque;
 use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use http::{Request, Response, StatusCode};
+use kube::Client;
 use kube::client::Body;
 use kube::runtime::controller::Action;
-use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 
 use crate::controllers::multinic::job::build;
 use crate::controllers::multinic::observe::Observed;
-use crate::controllers::multinic::{CONTROLLER, Ctx, Error, RECONCILE_TIMEOUT, Settings, on_error, steps};
+use crate::controllers::multinic::{CONTROLLER, Ctx, Error, Settings, steps};
 use crate::kit::clock::Clock;
+use crate::kit::controller::Failure;
 use crate::kit::report::Reporter;
 
 use super::fixtures::*;
@@ -110,8 +109,6 @@ fn ctx(client: Client) -> Ctx {
         settings: Settings::default(),
         clock,
         configs: store,
-        failures: std::sync::Mutex::default(),
-        next: AtomicU64::new(1),
     }
 }
 
@@ -184,30 +181,11 @@ async fn a_new_configuration_is_held_then_gets_its_job_then_its_status() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_conflict_is_looked_at_again_at_once_and_counts_as_no_failure() {
+async fn a_conflict_is_told_apart_from_a_failure() {
     let mut exchanges = reads(&observed(), &[], &[]);
     exchanges.push(error("PATCH", CONFIG, 409, "Conflict"));
     let (result, _) = against(exchanges).await;
-    let error = result.unwrap_err();
-    assert!(error.is_conflict());
-    let (service, _handle) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
-    let ctx = ctx(Client::new(service, "default"));
-    let object = kube::core::DeserializeGuard(Ok(config()));
-    assert_eq!(on_error(&object, &error, &ctx), on_error(&object, &error, &ctx));
-    assert!(ctx.failures.lock().unwrap().is_empty());
-}
-
-#[tokio::test(start_paused = true)]
-async fn failures_in_a_row_are_waited_for_longer_and_longer() {
-    let (service, _handle) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
-    let ctx = ctx(Client::new(service, "default"));
-    let object = kube::core::DeserializeGuard(Ok(config()));
-    let error = Error::TimedOut(RECONCILE_TIMEOUT);
-    let first = on_error(&object, &error, &ctx);
-    let second = on_error(&object, &error, &ctx);
-    assert_ne!(first, second);
-    ctx.succeeded(&kube::runtime::reflector::ObjectRef::new(&config().name_any()).within("multinic-system"));
-    assert_eq!(on_error(&object, &error, &ctx), first, "a success ends the row");
+    assert!(result.unwrap_err().is_conflict());
 }
 
 #[tokio::test(start_paused = true)]
@@ -310,20 +288,4 @@ async fn a_release_that_conflicts_is_tried_again_and_one_that_came_too_late_is_d
         assert_eq!(result.map_err(|error| error.category()).err(), fails.then_some("settle"), "{reason}");
         assert_eq!(bodies[4]["metadata"], json!({ "resourceVersion": "7", "finalizers": [] }));
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_api_server_that_never_answers_does_not_hold_a_node_forever() {
-    let (service, handle) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
-    let ctx = Arc::new(ctx(Client::new(service, "default")));
-    let object = Arc::new(kube::core::DeserializeGuard(Ok(config())));
-    let silent = tokio::spawn(async move {
-        let mut handle = pin!(handle);
-        let request = handle.next_request().await;
-        std::future::pending::<()>().await;
-        drop(request);
-    });
-    let result = crate::controllers::multinic::reconcile(object, ctx).await;
-    assert!(matches!(result, Err(Error::TimedOut(after)) if after == RECONCILE_TIMEOUT));
-    silent.abort();
 }
