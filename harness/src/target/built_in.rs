@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use http::Response;
+use http_body_util::BodyExt;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::core::v1::{Namespace, Service, ServicePort, ServiceSpec};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Patch, PatchParams};
 use kube::core::{NamespaceResourceScope, ObjectMeta};
@@ -15,15 +17,16 @@ use kube::runtime::wait::await_condition;
 use kube::runtime::wait::conditions::is_crd_established;
 use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::{Map, Value};
+use slipway_operator::controllers::drain::gate::webhooks;
 use slipway_operator::kit::clock::Clock as OperatorClock;
 use slipway_operator::runtime::rbac::{self, Install, Manifest, NAME, NAMESPACE};
-use slipway_operator::runtime::{self, Controller, Doors, Settings};
+use slipway_operator::runtime::{self, Controller, Door, Doors, Settings};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{Operator, RaiseError, Raised, Stage, Terms, agent};
 use crate::cluster::Cluster;
-use crate::cluster::embedded;
+use crate::cluster::embedded::{self, services::Answerer};
 use crate::scenario::model::{Identity, OperatorSpec};
 use crate::scenario::plan::Plan;
 
@@ -35,6 +38,10 @@ const CONTROLLERS: &str = "controllers";
 
 /// The field manager of whatever is installed before a scenario begins.
 const INSTALLER: &str = "slipway-installer";
+
+/// The Service before the operator's webhooks, and its port.
+const WEBHOOKS: &str = "slipway-operator-webhooks";
+const WEBHOOKS_PORT: u16 = 443;
 
 /// How long a definition may take until it is served; a real API server needs about a second.
 const ESTABLISHED_WITHIN: Duration = Duration::from_secs(30);
@@ -80,11 +87,13 @@ async fn raise(plan: &Plan, terms: Terms) -> Result<Raised, RaiseError> {
         Some(spec) => {
             let settings = settings(spec)?;
             install(&client, &settings, &plan.namespace).await?;
+            let doors = Doors::default();
+            cluster.answer_for(NAMESPACE, WEBHOOKS, WEBHOOKS_PORT, behind(doors.webhooks.clone()));
             let client = match spec.identity {
                 Identity::Admin => cluster.client(),
                 Identity::ServiceAccount => service_account_client(&cluster),
             };
-            Some(Box::new(InProcess::new(client, settings, terms.epoch)) as Box<dyn Operator>)
+            Some(Box::new(InProcess::new(client, settings, terms.epoch, doors)) as Box<dyn Operator>)
         }
         None => None,
     };
@@ -140,7 +149,48 @@ async fn install(client: &Client, settings: &Settings, agent_namespace: &str) ->
             }
         }?;
     }
+    if settings.controllers.contains(&Controller::Drain) {
+        install_webhooks(client, settings).await?;
+    }
     Ok(())
+}
+
+/// What makes the API server ask the operator about evictions and new Pods.
+async fn install_webhooks(client: &Client, settings: &Settings) -> Result<(), RaiseError> {
+    let port = ServicePort { port: i32::from(WEBHOOKS_PORT), ..ServicePort::default() };
+    let service = Service {
+        metadata: ObjectMeta {
+            name: Some(WEBHOOKS.to_owned()),
+            namespace: Some(NAMESPACE.to_owned()),
+            ..ObjectMeta::default()
+        },
+        // No selector: what answers is no Pod, but this process.
+        spec: Some(ServiceSpec { ports: Some(vec![port]), ..ServiceSpec::default() }),
+        ..Service::default()
+    };
+    apply_in(client, &service).await?;
+    let at = webhooks::Installation {
+        namespace: NAMESPACE.to_owned(),
+        service: WEBHOOKS.to_owned(),
+        port: WEBHOOKS_PORT,
+        user: format!("system:serviceaccount:{NAMESPACE}:{NAME}"),
+        watched: settings.namespace.clone(),
+    };
+    apply(&Api::all(client.clone()), webhooks::NAME, &webhooks::evictions(&at)).await?;
+    apply(&Api::all(client.clone()), webhooks::NAME, &webhooks::pods(&at)).await
+}
+
+/// Whoever knocks at a Service of the operator comes to this door, as long as the operator runs.
+fn behind(door: Door) -> Answerer {
+    Arc::new(move |request| {
+        let door = door.clone();
+        async move {
+            let (parts, body) = door.call(request.map(Into::into)).await.ok()?.into_parts();
+            let body = body.collect().await.ok()?.to_bytes();
+            Some(Response::from_parts(parts, body))
+        }
+        .boxed()
+    })
 }
 
 async fn apply_in<K>(client: &Client, object: &K) -> Result<(), RaiseError>
@@ -190,8 +240,8 @@ struct Running {
 }
 
 impl InProcess {
-    fn new(client: Client, settings: Settings, epoch: Timestamp) -> Self {
-        Self { client, settings, clock: OperatorClock::starting_at(epoch), doors: Doors::default(), running: None }
+    fn new(client: Client, settings: Settings, epoch: Timestamp, doors: Doors) -> Self {
+        Self { client, settings, clock: OperatorClock::starting_at(epoch), doors, running: None }
     }
 }
 

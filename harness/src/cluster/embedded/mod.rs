@@ -7,6 +7,7 @@ mod client;
 mod controllers;
 pub mod door;
 pub mod node;
+pub mod services;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,6 +25,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::Api;
 use kube::api::{DeleteParams, PostParams};
 use slipway_apiserver::clock::Clock;
+use slipway_apiserver::dial::ServicePort;
 use slipway_apiserver::service::{ApiServer, Config, User};
 use thiserror::Error;
 use tokio::sync::{Notify, OnceCell};
@@ -45,6 +47,7 @@ use node::log::Logs;
 use node::machine::{Machine, MachineError};
 use node::program::Programs;
 use node::{lease, registration};
+use services::{Answerer, Services};
 
 /// What an embedded cluster is made from.
 #[derive(Clone, Debug)]
@@ -111,6 +114,7 @@ pub struct Cluster {
     kubelets: Kubelets,
     logs: Logs,
     pods: Informer<Pod>,
+    services: Services,
     /// Ends everything when it is dropped.
     tasks: Mutex<JoinSet<()>>,
     /// Opened when somebody outside this process wants in.
@@ -133,6 +137,8 @@ impl Cluster {
         let server = ApiServer::new(Config { clock: config.clock, seed: config.seed, ..Config::default() });
         let (pods, logs) = (Informer::new(pods::index), Logs::default());
         server.set_log_source(Arc::new(logs.clone()));
+        let services = Services::default();
+        server.set_service_dialer(Arc::new(services.clone()));
         let kubelets = Kubelets::listening_to(&pods, logs.clone());
         let tasks = Mutex::new(start_controllers(&server, &pods));
         let cluster = Self {
@@ -143,6 +149,7 @@ impl Cluster {
             kubelets,
             logs,
             pods,
+            services,
             tasks,
             door: OnceCell::new(),
         };
@@ -225,6 +232,12 @@ impl Cluster {
     pub fn log(&self, namespace: &str, pod: &str, container: Option<&str>, previous: bool) -> Option<String> {
         let key = Key { namespace: namespace.to_owned(), name: pod.to_owned() };
         self.logs.read(&key, container, previous)
+    }
+
+    /// Lets a program of this process answer for a Service's port, as the Pods behind it would.
+    pub fn answer_for(&self, namespace: &str, service: &str, port: u16, answerer: Answerer) {
+        let port = ServicePort { namespace: namespace.to_owned(), name: service.to_owned(), port };
+        self.services.register(port, answerer);
     }
 
     /// The kubeconfig of the cluster's door, which is opened the first time.
