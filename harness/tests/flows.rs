@@ -61,7 +61,14 @@ async fn replay(recording: &str) {
     let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": format!("f-{flow}")}});
     call(&client, "POST", "/api/v1/namespaces", &namespace).await;
 
-    let mut run = Run { client, names: Names::default(), uids: BTreeMap::new(), known: Norm::default() };
+    let mut run = Run {
+        client,
+        names: Names::default(),
+        uids: BTreeMap::new(),
+        known: Norm::default(),
+        namespace: format!("f-{flow}"),
+        evicted: 0,
+    };
     let mut acted = Instant::now();
     for step in recording["steps"].as_array().expect("steps") {
         if step.get("act").is_some() {
@@ -84,6 +91,9 @@ struct Run {
     /// Recorded uid to ours.
     uids: BTreeMap<String, String>,
     known: Norm,
+    namespace: String,
+    /// How many evictions there have been.
+    evicted: usize,
 }
 
 /// The Pods of a recording and ours: the first that each names is the same Pod, and so on.
@@ -95,6 +105,10 @@ struct Names {
 
 impl Run {
     async fn act(&mut self, step: &Value) {
+        // The recording keeps only the answers of these: the first Pod is evicted, then the second, and so on.
+        if step["act"] == "evict" {
+            return self.evict(&step["body"]).await;
+        }
         let path = self.our_path(step["path"].as_str().expect("a path"));
         let mut body = step["body"].clone();
         self.our_uids(&mut body);
@@ -103,6 +117,17 @@ impl Run {
         if let (Some(uid), "owner") = (answer["metadata"]["uid"].as_str(), step["act"].as_str().unwrap_or_default()) {
             self.uids.insert("owner".to_owned(), uid.to_owned());
         }
+    }
+
+    async fn evict(&mut self, wanted: &Value) {
+        // A real server's controllers see the last eviction before the next is asked for.
+        tokio::time::sleep(LOOK).await;
+        let pod = &self.names.ours[self.evicted];
+        self.evicted += 1;
+        let path = format!("/api/v1/namespaces/{}/pods/{pod}/eviction", self.namespace);
+        let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod}});
+        let (_, answer) = call(&self.client, "POST", &path, &eviction).await;
+        assert_eq!(&answer, wanted);
     }
 
     async fn see(&mut self, step: &Value) {

@@ -152,7 +152,7 @@ impl ApiServer {
     }
 
     /// Whom tokens are meant for that are shown to the server.
-    pub(crate) fn audiences(&self) -> [String; 1] {
+    pub(crate) fn audiences() -> [String; 1] {
         [token::ISSUER.to_owned()]
     }
 

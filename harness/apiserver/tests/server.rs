@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode};
+use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -232,6 +232,28 @@ async fn every_request_is_recorded_with_who_did_what_and_how_it_ended() {
     assert_eq!((first.status, first.revision), (StatusCode::CREATED, server.revision()));
     assert_eq!((second.verb, second.name.as_str(), second.status), ("get", "b", StatusCode::NOT_FOUND));
     assert_eq!((first.user.as_str(), first.namespace.as_str()), ("kubernetes-admin", "default"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_eviction_that_comes_before_its_budget_was_counted_is_told_when_to_come_back() {
+    let server = server(100);
+    let pods = "/api/v1/namespaces/default/pods";
+    let pod = json!({"metadata": {"name": "p", "labels": {"app": "x"}}, "spec": {"nodeName": "n", "containers": [{"name": "a", "image": "i"}]}});
+    send(&server, Method::POST, pods, pod).await;
+    let running = json!({"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}});
+    send(&server, Method::PATCH, &format!("{pods}/p/status"), running).await;
+    let budget =
+        json!({"metadata": {"name": "b"}, "spec": {"minAvailable": 0, "selector": {"matchLabels": {"app": "x"}}}});
+    send(&server, Method::POST, "/apis/policy/v1/namespaces/default/poddisruptionbudgets", budget).await;
+    let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "p"}});
+    let answer = start(&server, Method::POST, &format!("{pods}/p/eviction"), &eviction).await;
+    assert_eq!(
+        (answer.status(), &answer.headers()["retry-after"]),
+        (StatusCode::TOO_MANY_REQUESTS, &HeaderValue::from(10))
+    );
+    let body: Value = serde_json::from_slice(&answer.into_body().collect().await.unwrap().to_bytes()).unwrap();
+    let cause = json!([{"reason": "DisruptionBudget", "message": "The disruption budget b is still being processed by the server."}]);
+    assert_eq!((&body["details"]["causes"], &body["details"]["retryAfterSeconds"]), (&cause, &json!(10)));
 }
 
 #[tokio::test(start_paused = true)]

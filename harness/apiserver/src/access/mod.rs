@@ -88,7 +88,7 @@ pub(crate) fn authenticate(server: &ApiServer, headers: &HeaderMap) -> Result<Ar
     match token {
         // Other schemes are not for this server, so nobody claimed anything.
         None => Ok(Arc::new(User::anonymous())),
-        Some(token) => match authenticate_token(server, token, &server.audiences()) {
+        Some(token) => match authenticate_token(server, token, &ApiServer::audiences()) {
             Ok((user, _)) => Ok(user),
             Err(refusal) => {
                 tracing::debug!(%refusal, "a request is not authenticated");
@@ -109,7 +109,7 @@ pub(crate) fn authenticate_token(
 ) -> Result<(Arc<User>, Vec<String>), Refusal> {
     if let Some(user) = known_token(server, token) {
         // Such a token is for the server itself, whatever it is shown to.
-        let shared: Vec<String> = server.audiences().into_iter().filter(|own| audiences.contains(own)).collect();
+        let shared: Vec<String> = ApiServer::audiences().into_iter().filter(|own| audiences.contains(own)).collect();
         return if shared.is_empty() { Err(Refusal::Unknown) } else { Ok((user, shared)) };
     }
     let now = server.0.clock.now();

@@ -41,14 +41,24 @@ pub(super) fn evict(call: &mut Call) -> Result<Reply, ApiError> {
     }
     let options = options(call, &eviction)?;
     admission::admit_create(call, &mut eviction)?;
-    match dispensable(call, &options)? {
-        Some(revision) => {
-            let asked = DeleteOptions { resource_version: options.resource_version.clone().or(revision), ..options };
-            remove(call, asked)?;
+    for _ in 0..ATTEMPTS {
+        let pod = call.store().get(&call.collection(), &call.key()).ok_or_else(|| call.not_found())?;
+        if is_over(&pod.value) {
+            remove(call, options)?;
+            return Ok(success(StatusCode::CREATED));
         }
-        None => ask_budget(call, options)?,
+        if phase(&pod.value) != "Pending" {
+            ask_budget(call, &pod, options)?;
+            return Ok(success(StatusCode::CREATED));
+        }
+        // It needs no budget as long as it has not begun.
+        let pinned = options.resource_version.clone().unwrap_or_else(|| pod.revision.to_string());
+        match remove(call, DeleteOptions { resource_version: Some(pinned), ..options.clone() }) {
+            Err(error) if error.code == StatusCode::CONFLICT && options.resource_version.is_none() => {}
+            done => return done.map(|()| success(StatusCode::CREATED)),
+        }
     }
-    Ok(success(StatusCode::CREATED))
+    Err(too_many_conflicts("Pod", &call.target.name))
 }
 
 /// The body as an Eviction, which clients may still send in its first version.
@@ -85,21 +95,8 @@ fn options(call: &Call, eviction: &Value) -> Result<DeleteOptions, ApiError> {
     if errors.is_empty() { Ok(options) } else { Err(ApiError::invalid("meta.k8s.io", "DeleteOptions", "", &errors)) }
 }
 
-/// Whether the pod can go without asking: it is done, on its way out, or has not begun. The inner revision is the one at
-/// which that was true of a pod that could still begin.
-fn dispensable(call: &Call, options: &DeleteOptions) -> Result<Option<Option<String>>, ApiError> {
-    let pod = call.store().get(&call.collection(), &call.key()).ok_or_else(|| call.not_found())?;
-    let over = lifecycle::is_deleting(&pod.value) || matches!(phase(&pod.value), "Succeeded" | "Failed");
-    if over {
-        return Ok(Some(None));
-    }
-    let pinned = options.resource_version.is_none().then(|| pod.revision.to_string());
-    Ok((phase(&pod.value) == "Pending").then_some(pinned))
-}
-
 /// Deletes the pod if its budget can spare it.
-fn ask_budget(call: &mut Call, options: DeleteOptions) -> Result<(), ApiError> {
-    let pod = call.store().get(&call.collection(), &call.key()).ok_or_else(|| call.not_found())?;
+fn ask_budget(call: &mut Call, pod: &Stored, options: DeleteOptions) -> Result<(), ApiError> {
     let budgets = budgets_of(call, &pod.value);
     let budget = match budgets.as_slice() {
         [] => return remove(call, options),
@@ -192,6 +189,11 @@ fn budgets_of(call: &Call, pod: &Value) -> Vec<Arc<Stored>> {
         selector.is_some_and(|selector| !selector.is_empty() && selector.matches(pod))
     });
     all
+}
+
+/// Whether the pod is done or on its way out, so that its disruption has happened.
+fn is_over(pod: &Value) -> bool {
+    lifecycle::is_deleting(pod) || matches!(phase(pod), "Succeeded" | "Failed")
 }
 
 fn phase(pod: &Value) -> &str {
@@ -328,7 +330,7 @@ mod tests {
 
     const NOW: &str = "2030-01-01T00:00:00Z";
 
-    fn budget(status: Value) -> Value {
+    fn budget(status: &Value) -> Value {
         json!({"metadata": {"name": "b", "generation": 1}, "status": status})
     }
 
@@ -359,7 +361,7 @@ mod tests {
             ),
         ];
         for (status, retry, why) in cases {
-            let error = disrupted(&budget(status.clone()), "p", NOW).unwrap_err();
+            let error = disrupted(&budget(&status), "p", NOW).unwrap_err();
             assert_eq!((error.code, error.message.as_str()), (StatusCode::TOO_MANY_REQUESTS, VIOLATION), "{status}");
             assert_eq!(error.details["retryAfterSeconds"].as_u64(), retry, "{status}");
             let cause = json!([{"reason": "DisruptionBudget", "message": format!("The disruption budget b {why}")}]);
@@ -369,7 +371,7 @@ mod tests {
 
     #[test]
     fn a_budget_counts_what_it_has_let_go_and_says_when_nothing_is_left() {
-        let two = budget(json!({"observedGeneration": 1, "disruptionsAllowed": 2, "conditions": [
+        let two = budget(&json!({"observedGeneration": 1, "disruptionsAllowed": 2, "conditions": [
             {"type": "DisruptionAllowed", "status": "True", "lastTransitionTime": "earlier"},
         ]}));
         let one = disrupted(&two, "p", NOW).unwrap();

@@ -10,6 +10,7 @@ use crate::access::{self, Refusal, User};
 use crate::apply::{Operation, managed};
 use crate::decode::{self, FieldValidation};
 use crate::resource::Resource;
+use crate::service::ApiServer;
 use crate::status::ApiError;
 
 /// Whether a resource is one of these questions.
@@ -76,7 +77,7 @@ fn token_status(call: &Call, spec: &Value) -> Result<Value, ApiError> {
     }
     let mut audiences: Vec<String> = spec["audiences"].as_array().into_iter().flatten().map(text).collect();
     if audiences.is_empty() {
-        audiences = call.server.audiences().to_vec();
+        audiences = ApiServer::audiences().to_vec();
     }
     Ok(match access::authenticate_token(&call.server, token, &audiences) {
         Ok((user, audiences)) => json!({"authenticated": true, "user": user_info(&user), "audiences": audiences}),

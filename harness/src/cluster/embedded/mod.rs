@@ -21,6 +21,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Api;
 use kube::api::{DeleteParams, PostParams};
@@ -33,6 +34,7 @@ use tokio::task::JoinSet;
 
 use super::NodeError;
 use crate::scenario::node::{NodeSpec, TaintSpec};
+use controllers::disruption::DisruptionController;
 use controllers::endpointslice::{self, EndpointSliceController};
 use controllers::garbage::GarbageCollector;
 use controllers::informer::{Informer, Key};
@@ -306,6 +308,7 @@ fn start_controllers(server: &ApiServer, pods: &Informer<Pod>) -> JoinSet<()> {
     let services: Informer<Service> = Informer::new(|_| None);
     let slices: Informer<EndpointSlice> = Informer::new(endpointslice::service_of);
     let namespaces: Informer<Namespace> = Informer::new(|_| None);
+    let budgets: Informer<PodDisruptionBudget> = Informer::new(|_| None);
     let definitions: Informer<CustomResourceDefinition> = Informer::new(|_| None);
     let kinds_changed = Arc::new(Notify::new());
     let changed = Arc::clone(&kinds_changed);
@@ -321,6 +324,8 @@ fn start_controllers(server: &ApiServer, pods: &Informer<Pod>) -> JoinSet<()> {
     let (of_pods, on_nodes) = (pods.clone(), nodes.clone());
     let endpoints = EndpointSliceController::new(manager.clone(), services.clone(), of_pods, on_nodes, slices.clone());
     tasks.spawn(endpoints.run());
+    let disruption = DisruptionController::new(server.clone(), manager.clone(), budgets.clone(), pods.clone());
+    tasks.spawn(disruption.run());
     let namespace = NamespaceController::new(server.clone(), manager.clone(), clock, namespaces.clone());
     let garbage = GarbageCollector::new(server.clone(), manager.clone(), kinds_changed, namespace.when_objects_go());
     tasks.spawn(namespace.run());
@@ -330,6 +335,7 @@ fn start_controllers(server: &ApiServer, pods: &Informer<Pod>) -> JoinSet<()> {
     tasks.spawn(jobs.run(Api::all(manager.clone())));
     tasks.spawn(services.run(Api::all(manager.clone())));
     tasks.spawn(slices.run(Api::all(manager.clone())));
+    tasks.spawn(budgets.run(Api::all(manager.clone())));
     tasks.spawn(nodes.run(Api::all(manager.clone())));
     tasks.spawn(namespaces.run(Api::all(manager.clone())));
     tasks.spawn(definitions.run(Api::all(manager)));

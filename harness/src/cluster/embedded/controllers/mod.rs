@@ -2,6 +2,7 @@
 //!
 //! The edges share one cache per kind ([`informer`]) and wait on a [`queue`]; none of them polls.
 
+pub(super) mod disruption;
 pub(super) mod endpointslice;
 pub(super) mod garbage;
 pub(super) mod informer;
