@@ -7,6 +7,7 @@
 //! | 2 | bad arguments or settings |
 //! | 3 | no cluster, or no way to listen |
 //! | 4 | no longer the leader: another replica goes on |
+//! | 5 | told to stop, and did not manage in time |
 
 mod crd;
 mod rbac;

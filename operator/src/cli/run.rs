@@ -66,9 +66,11 @@ impl Error {
             Self::ReadSettings { .. }
             | Self::Settings { .. }
             | Self::LogFilter { .. }
-            | Self::Run(RunError::NoController) => 2,
+            | Self::Run(RunError::NoController | RunError::LeaderElection(_)) => 2,
             Self::Cluster(_) => 3,
             Self::Signals(_) | Self::Run(RunError::Ended(_)) => 1,
+            Self::Run(RunError::LeaseLost) => 4,
+            Self::Run(RunError::ShutdownTimedOut(_)) => 5,
         }
     }
 }

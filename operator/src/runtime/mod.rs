@@ -2,15 +2,15 @@
 //!
 //! Nothing here is global: several operators can run in one process, each with its own client, settings and clock.
 
+mod lease;
+mod operate;
 pub mod rbac;
 mod rights;
 mod servers;
 
 use std::collections::BTreeSet;
-use std::future::Future;
-use std::sync::Arc;
+use std::time::Duration;
 
-use futures::FutureExt;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -19,13 +19,10 @@ use crate::api;
 use crate::api::hello::Hello;
 use crate::api::multinic::MultiNicNodeConfig;
 use crate::controllers::{drain, hello, multinic};
-use crate::kit::admission::Reviewer;
-use crate::kit::clock::Clock;
-use crate::kit::fence::Fence;
-use crate::kit::manager::Manager;
 use crate::kit::source::Source;
-use crate::kit::traffic;
 
+pub use lease::{LeaderElection, Unsound};
+pub use operate::run;
 pub use rights::Rights;
 pub use servers::{Closed, Door, Doors};
 
@@ -76,6 +73,12 @@ pub struct Settings {
     pub namespace: Option<String>,
     /// How controllers hear of changes: `watch`, or `poll` with an `interval` where watches cannot be used.
     pub source: Source,
+    /// How replicas agree on who writes.
+    pub leader_election: LeaderElection,
+    /// How long reconciles that are under way may take once the operator is told to stop.
+    #[serde(with = "crate::kit::duration")]
+    #[schemars(with = "String")]
+    pub shutdown_timeout: Duration,
     /// Of the Hello controller.
     pub hello: hello::Settings,
     /// Of the `MultiNIC` controller.
@@ -90,10 +93,42 @@ impl Default for Settings {
             controllers: Controller::ALL.into(),
             namespace: None,
             source: Source::Watch,
+            leader_election: LeaderElection::default(),
+            // A third less than the half minute that a Pod is given to stop by default.
+            shutdown_timeout: Duration::from_secs(20),
             hello: hello::Settings::default(),
             multinic: multinic::Settings::default(),
             drain: drain::Settings::default(),
         }
+    }
+}
+
+impl Settings {
+    /// Whether an operator can run like this.
+    ///
+    /// # Errors
+    /// What is wrong.
+    fn check(&self) -> Result<(), RunError> {
+        if self.controllers.is_empty() {
+            return Err(RunError::NoController);
+        }
+        self.leader_election.check().map_err(RunError::LeaderElection)
+    }
+}
+
+/// What tells this operator from another one in the same process or cluster.
+#[derive(Clone)]
+pub struct Replica {
+    /// Talks to the cluster, with the operator's rights.
+    pub client: kube::Client,
+    /// The API server's host and port, for metrics and traces.
+    pub api_host: String,
+}
+
+impl From<kube::Client> for Replica {
+    /// A replica that talks to an API server in this process.
+    fn from(client: kube::Client) -> Self {
+        Self { client, api_host: "in-process".to_owned() }
     }
 }
 
@@ -106,56 +141,13 @@ pub enum RunError {
     /// A controller's watch streams ended.
     #[error("controller {0:?} ended by itself")]
     Ended(Controller),
-}
-
-/// Runs the chosen controllers until `shutdown` resolves, and then until the reconciles that are under way have ended.
-/// Dropping the future stops everything at once, as a crash would. While it runs, its servers are behind `doors`.
-///
-/// # Errors
-/// [`RunError`] when there is nothing to run, or a controller ends before it is told to.
-pub async fn run(
-    client: kube::Client,
-    settings: Settings,
-    clock: Clock,
-    doors: Doors,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> Result<(), RunError> {
-    let Settings { controllers, namespace, source, hello, multinic, drain } = settings;
-    if controllers.is_empty() {
-        return Err(RunError::NoController);
-    }
-    tracing::info!(?controllers, namespace = namespace.as_deref().unwrap_or("*"), "starting manager");
-    let fence = Fence::open();
-    let manager = {
-        let manager = Manager::new(client, clock, shutdown);
-        let unfenced = traffic::observed(&manager.unfenced, "in-process", &manager.metrics, None);
-        let client = traffic::observed(&manager.client, "in-process", &manager.metrics, Some(fence.clone()));
-        Manager { client, unfenced, namespace, source, ..manager }
-    };
-    let mut reviewers: Vec<Arc<dyn Reviewer>> = Vec::new();
-    let mut runs = Vec::new();
-    for controller in controllers {
-        let (manager, shutdown) = (manager.clone(), manager.shutdown.clone());
-        let run = match controller {
-            Controller::Hello => hello::run(manager, hello.clone()).boxed(),
-            Controller::Multinic => multinic::run(manager, multinic.clone()).boxed(),
-            Controller::Drain => {
-                let drain = drain::Drain::new(manager, drain.clone());
-                reviewers.extend(drain.reviewers());
-                drain.run().boxed()
-            }
-        };
-        runs.push(async move {
-            run.await;
-            if shutdown.peek().is_some() { Ok(()) } else { Err(RunError::Ended(controller)) }
-        });
-    }
-    let _open = [
-        doors.health.open(servers::health::router(manager.health.clone())),
-        doors.metrics.open(servers::metrics::router(manager.metrics.clone())),
-        doors.webhooks.open(servers::webhooks::router(reviewers)),
-    ];
-    futures::future::try_join_all(runs).await?;
-    tracing::info!("stopped manager");
-    Ok(())
+    /// Leader election is set so that it cannot work.
+    #[error("leader election cannot work")]
+    LeaderElection(#[source] Unsound),
+    /// Another replica leads, or nobody can say who does. Writes have stopped.
+    #[error("the lease is lost")]
+    LeaseLost,
+    /// Reconciles that were under way have been dropped where they were.
+    #[error("stopping took longer than {0:?}")]
+    ShutdownTimedOut(Duration),
 }

@@ -16,8 +16,10 @@ use axum::routing::post;
 use kube::core::DynamicObject;
 use kube::core::admission::{AdmissionRequest, AdmissionReview, META_API_VERSION_V1, META_KIND};
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::kit::admission::Reviewer;
+use crate::kit::metrics::WebhookSeries;
 
 /// A review holds an object twice, and the API server takes objects of 3 MiB.
 const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -26,26 +28,49 @@ const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 const TIMEOUT_MAX: Duration = Duration::from_secs(30);
 
-pub(in crate::runtime) fn router(reviewers: Vec<Arc<dyn Reviewer>>) -> Router {
+pub(in crate::runtime) fn router(reviewers: Vec<Arc<dyn Reviewer>>, series: &WebhookSeries) -> Router {
     let routes = reviewers.into_iter().fold(Router::new(), |router, reviewer| {
         let path = reviewer.path();
-        router.route(path, post(review).with_state(reviewer))
+        router.route(path, post(review).with_state((reviewer, series.clone())))
     });
     routes.layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
 }
 
 async fn review(
-    State(reviewer): State<Arc<dyn Reviewer>>,
+    State((reviewer, series)): State<(Arc<dyn Reviewer>, WebhookSeries)>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    match answer(&*reviewer, query.as_deref(), &headers, body).await {
+    let path = reviewer.path();
+    let began = Instant::now();
+    let under_way = UnderWay::new(series.in_flight.with_label_values(&[path]));
+    let response = match answer(&*reviewer, query.as_deref(), &headers, body).await {
         Ok(answer) => answer,
         Err(refusal) => {
-            tracing::warn!(path = reviewer.path(), error = %refusal, "admission review refused");
+            tracing::warn!(path, error = %refusal, "admission review refused");
             (refusal.status(), refusal.to_string()).into_response()
         }
+    };
+    drop(under_way);
+    series.time.with_label_values(&[path]).observe(began.elapsed().as_secs_f64());
+    series.total.with_label_values(&[path, response.status().as_str()]).inc();
+    response
+}
+
+/// A review that is counted as under way until this is dropped, answered or not.
+struct UnderWay(prometheus::IntGauge);
+
+impl UnderWay {
+    fn new(in_flight: prometheus::IntGauge) -> Self {
+        in_flight.inc();
+        Self(in_flight)
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 
@@ -161,7 +186,10 @@ mod tests {
 
     async fn ask(path: &str, content_type: &str, body: String) -> (u16, String) {
         let request = Request::post(path).header("content-type", content_type).body(Body::from(body)).unwrap();
-        let answer = router(vec![Arc::new(Judge)]).oneshot(request).await.unwrap();
+        let answer = router(vec![Arc::new(Judge)], &crate::kit::metrics::Metrics::new().webhooks)
+            .oneshot(request)
+            .await
+            .unwrap();
         let status = answer.status().as_u16();
         let text = answer.into_body().collect().await.unwrap().to_bytes();
         (status, String::from_utf8(text.to_vec()).unwrap())
