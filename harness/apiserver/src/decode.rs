@@ -123,6 +123,23 @@ pub fn patched(
     finish(typed(value, resource)?, problems, resource, validation, warnings, &refuse)
 }
 
+/// What became of an object that a webhook changed, as if it had come as a whole: without unknown fields, defaulted.
+///
+/// # Errors
+/// What of it has a wrong type.
+pub(crate) fn mutated(object: Value, resource: &Resource) -> Result<Value, String> {
+    if !object.is_object() {
+        return Err("the patched object is no JSON object".to_owned());
+    }
+    let refuse = |_: &Value, why: &str| ApiError::bad_request(why);
+    let finished = finish(object, Vec::new(), resource, FieldValidation::Ignore, &mut Vec::new(), &refuse);
+    let mut object = finished.map_err(|error| error.message)?;
+    schema::default::apply(&mut object, &resource.schema);
+    resource.rules.default(&mut object);
+    resources::normalise(resource, &mut object);
+    Ok(object)
+}
+
 /// What strict validation says of fields that stand twice.
 pub fn twice(paths: Vec<String>) -> Vec<String> {
     paths.into_iter().map(|path| format!("duplicate field {}", quote(&path))).collect()

@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError};
 
 use serde_json::Value;
 
+use crate::admission;
 use crate::apply::{Manager, Operation, managed};
 use crate::lifecycle::{self, DeleteOptions, Deletion, finalizers, is_deleting, meta};
 use crate::resource::Resource;
@@ -22,7 +23,9 @@ pub(crate) fn is_definition(resource: &Resource) -> bool {
 
 /// Called after each committed write to the object of that name.
 pub(crate) fn after_write(server: &ApiServer, resource: &Resource, name: &str) {
-    if is_definition(resource) {
+    if resource.group == admission::GROUP {
+        server.0.admission.reload(&server.0.store);
+    } else if is_definition(resource) {
         definition_changed(server, name);
     } else if let Some(definition) = &resource.definition {
         let deleting = definition_named(server, definition).is_some_and(|d| is_deleting(&d.value));

@@ -10,6 +10,7 @@ pub mod admission;
 pub mod apply;
 pub mod body;
 pub mod clock;
+pub mod convert;
 pub mod decode;
 pub mod dial;
 pub mod discovery;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::convert::Webhook;
 use crate::field::FieldError;
 use crate::schema::node::SchemaRef;
 use crate::table::Column;
@@ -49,6 +50,8 @@ pub struct Resource {
     pub deprecation: Option<String>,
     /// The version objects are stored in, for custom resources.
     pub storage_version: Option<String>,
+    /// Who converts objects between versions, for custom resources whose versions are not just names.
+    pub conversion: Option<Arc<Webhook>>,
     /// What the kind adds to its schema.
     pub rules: &'static dyn Rules,
 }

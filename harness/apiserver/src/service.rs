@@ -19,8 +19,10 @@ use tokio_util::sync::CancellationToken;
 pub use crate::access::User;
 use crate::access::token::{self, Signer};
 use crate::access::{self, bootstrap};
+use crate::admission::Admission;
 pub use crate::body::Body;
 use crate::clock::Clock;
+use crate::convert;
 use crate::decode::MAX_BODY_BYTES;
 use crate::dial::{Dialer, ServiceDialer};
 use crate::entropy::Entropy;
@@ -108,6 +110,8 @@ pub(crate) struct Inner {
     pub(crate) definitions: Mutex<()>,
     /// Where containers' logs come from.
     pub(crate) logs: OnceLock<Arc<dyn LogSource>>,
+    /// Who has a say in writes.
+    pub(crate) admission: Admission,
     /// Who answers for Services.
     pub(crate) dialer: Dialer,
     /// Ends all watches.
@@ -130,6 +134,7 @@ impl ApiServer {
             records: broadcast::Sender::new(RECORDS_KEPT),
             definitions: Mutex::new(()),
             logs: OnceLock::new(),
+            admission: Admission::default(),
             dialer: Dialer::default(),
             closing: CancellationToken::new(),
         }))
@@ -305,6 +310,10 @@ where
     let reply = handle(&mut call).await;
     call.warnings.extend(call.resource.deprecation.clone());
     record.name.clone_from(&call.target.name);
+    let reply = match reply {
+        Ok(reply) => convert::reply(&call.server, &call.resource, reply).await,
+        refused => refused,
+    };
     let mut response = match reply.and_then(|reply| reply::write(&call, reply)) {
         Ok(response) => response,
         Err(error) => reply::error_response(&error),

@@ -1,5 +1,7 @@
 //! Errors of the API, as the `Status` objects that clients read.
 
+use std::borrow::Cow;
+
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -12,7 +14,7 @@ pub struct ApiError {
     /// The HTTP status.
     pub code: StatusCode,
     /// The machine-readable reason, like `NotFound`; empty where Kubernetes leaves it out.
-    pub reason: &'static str,
+    pub reason: Cow<'static, str>,
     /// What a person reads.
     pub message: String,
     /// Kubernetes' `details` (name, group, kind, causes, retryAfterSeconds), null where there are none.
@@ -23,8 +25,8 @@ pub struct ApiError {
 
 impl ApiError {
     /// An error without details.
-    pub fn new(code: StatusCode, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { code, reason, message: message.into(), details: Value::Null, continuation: None }
+    pub fn new(code: StatusCode, reason: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self { code, reason: reason.into(), message: message.into(), details: Value::Null, continuation: None }
     }
 
     /// 400: the request makes no sense.
@@ -145,7 +147,7 @@ impl ApiError {
             "code": self.code.as_u16(), "message": self.message,
         });
         if !self.reason.is_empty() {
-            status["reason"] = self.reason.into();
+            status["reason"] = self.reason.as_ref().into();
         }
         if !self.details.is_null() {
             status["details"] = self.details.clone();

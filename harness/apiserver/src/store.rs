@@ -80,6 +80,12 @@ impl Stored {
         Self::new(self.value.clone(), revision)
     }
 
+    /// The same state in another form, such as another version.
+    #[must_use]
+    pub(crate) fn with(&self, value: Value) -> Self {
+        Self::new(value, self.revision)
+    }
+
     /// The object's `metadata.uid`.
     pub fn uid(&self) -> &str {
         self.value["metadata"]["uid"].as_str().unwrap_or_default()

@@ -31,7 +31,7 @@ pub(super) struct Ownership {
 
 /// Why stored or sent managed fields cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum ManagedError {
+pub(crate) enum ManagedError {
     /// Neither `Apply` nor `Update`.
     #[error("operation must be `Apply` or `Update`")]
     Operation,
@@ -160,6 +160,14 @@ pub fn validate_field_manager(name: &str) -> Vec<FieldError> {
         errors.push(FieldError::invalid("fieldManager", name, detail));
     }
     errors
+}
+
+/// What is wrong with managed fields that somebody else wrote.
+///
+/// # Errors
+/// The first entry that cannot be read.
+pub(crate) fn readable(entries: &Value) -> Result<(), ManagedError> {
+    decode(entries).map(drop)
 }
 
 /// A copy of the object without its managed fields.

@@ -14,7 +14,7 @@ use crate::resources;
 use crate::schema;
 use crate::status::ApiError;
 
-pub(super) fn create(call: &mut Call) -> Result<Reply, ApiError> {
+pub(super) async fn create(call: &mut Call) -> Result<Reply, ApiError> {
     let media = decode::media(&call.headers)?;
     call.check_options("CreateOptions")?;
     let resource = Arc::clone(&call.resource);
@@ -25,7 +25,7 @@ pub(super) fn create(call: &mut Call) -> Result<Reply, ApiError> {
     lifecycle::put_in_namespace(&mut object, &resource, &call.target.namespace)?;
     call.warnings.extend(lifecycle::dedup_owners(&mut object));
     managed::record_update(&call.manager(Operation::Update), None, &mut object, &resource, &call.now_text());
-    Ok(reply(insert(call, object)?, StatusCode::CREATED))
+    Ok(reply(insert(call, object).await?, StatusCode::CREATED))
 }
 
 /// Defaults of the schema, then of the kind, in the form the server writes.

@@ -9,6 +9,7 @@ use super::create::reply;
 use super::write::{self, Written};
 use super::{Call, Reply};
 use crate::admission;
+use crate::convert;
 use crate::decode;
 use crate::hooks;
 use crate::lifecycle::{self, DeleteOptions, Deletion, meta};
@@ -16,11 +17,11 @@ use crate::resources::customresourcedefinition::finalizer;
 use crate::status::ApiError;
 use crate::store::Stored;
 
-pub(super) fn delete(call: &mut Call) -> Result<Reply, ApiError> {
+pub(super) async fn delete(call: &mut Call) -> Result<Reply, ApiError> {
     let options = options(call)?;
     admission::admit_delete(&call.resource, &call.target.name)?;
     warn_of_orphans(call, &options);
-    remove(call, &options)
+    remove(call, &options, Asked::Deletion).await
 }
 
 /// Jobs leave their pods behind unless told otherwise, which surprises people.
@@ -43,7 +44,7 @@ pub(super) async fn delete_collection(call: &mut Call) -> Result<Reply, ApiError
         meta(&object.value, "name").clone_into(&mut call.target.name);
         meta(&object.value, "namespace").clone_into(&mut call.target.namespace);
         admission::admit_delete(&call.resource, &call.target.name)?;
-        match remove(call, &options) {
+        match remove(call, &options, Asked::Collection).await {
             // Somebody else deleted it meanwhile, which is what was wanted.
             Err(error) if error.code == StatusCode::NOT_FOUND => {}
             other => drop(other?),
@@ -81,8 +82,19 @@ fn options(call: &Call) -> Result<DeleteOptions, ApiError> {
     if errors.is_empty() { Ok(options) } else { Err(ApiError::invalid("meta.k8s.io", "DeleteOptions", "", &errors)) }
 }
 
+/// What the request asks for: only deletions as such are for others to refuse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// The deletion of one object.
+    Deletion,
+    /// The deletion of a collection.
+    Collection,
+    /// Something that ends in a deletion, like an eviction.
+    Other,
+}
+
 /// Deletes the request's object, as far as its finalizers and its grace period allow.
-pub(super) fn remove(call: &mut Call, options: &DeleteOptions) -> Result<Reply, ApiError> {
+pub(super) async fn remove(call: &mut Call, options: &DeleteOptions, asked: Asked) -> Result<Reply, ApiError> {
     let (collection, key) = (call.collection(), call.key());
     let dry_run = !options.dry_run.is_empty();
     loop {
@@ -90,6 +102,10 @@ pub(super) fn remove(call: &mut Call, options: &DeleteOptions) -> Result<Reply, 
         let resource = Arc::clone(&call.resource);
         let decision = lifecycle::delete(&live.value, &resource, options, call.now())?;
         let decision = special_decision(call, &live, decision);
+        if asked != Asked::Other && decision != Deletion::Pending {
+            let old = convert::read(&call.server, &resource, &live.value).await?;
+            admission::delete(call, options, &old, asked == Asked::Collection).await?;
+        }
         match decision {
             Deletion::Pending => return Ok(gone(call, &live.value, Written::Stored(live.clone()))),
             Deletion::Remove if dry_run => {

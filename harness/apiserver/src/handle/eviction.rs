@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use super::pod::success;
 use super::{Call, Reply, delete};
-use crate::admission;
-use crate::apply::{Manager, Operation, managed};
+use crate::admission::{self, Operation};
+use crate::apply::{self, Manager, managed};
 use crate::decode::{self, FieldValidation};
 use crate::lifecycle::{self, DeleteOptions, meta};
 use crate::resource::Resource;
@@ -33,7 +33,7 @@ const SEVERAL: &str =
     "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
 
 /// Deletes the request's pod, unless its disruption budget says that it is needed.
-pub(super) fn evict(call: &mut Call) -> Result<Reply, ApiError> {
+pub(super) async fn evict(call: &mut Call) -> Result<Reply, ApiError> {
     call.check_options("CreateOptions")?;
     let mut eviction = decoded(call)?;
     if meta(&eviction, "name") != call.target.name {
@@ -41,19 +41,22 @@ pub(super) fn evict(call: &mut Call) -> Result<Reply, ApiError> {
     }
     let options = options(call, &eviction)?;
     admission::admit_create(call, &mut eviction)?;
+    admission::mutate(call, Operation::Create, &mut eviction, None).await?;
+    let _ = call.store().get(&call.collection(), &call.key()).ok_or_else(|| call.not_found())?;
+    admission::validate(call, Operation::Create, &eviction, None).await?;
     for _ in 0..ATTEMPTS {
         let pod = call.store().get(&call.collection(), &call.key()).ok_or_else(|| call.not_found())?;
         if is_over(&pod.value) {
-            remove(call, options)?;
+            remove(call, options).await?;
             return Ok(success(StatusCode::CREATED));
         }
         if phase(&pod.value) != "Pending" {
-            ask_budget(call, &pod, options)?;
+            ask_budget(call, &pod, options).await?;
             return Ok(success(StatusCode::CREATED));
         }
         // It needs no budget as long as it has not begun.
         let pinned = options.resource_version.clone().unwrap_or_else(|| pod.revision.to_string());
-        match remove(call, DeleteOptions { resource_version: Some(pinned), ..options.clone() }) {
+        match remove(call, DeleteOptions { resource_version: Some(pinned), ..options.clone() }).await {
             Err(error) if error.code == StatusCode::CONFLICT && options.resource_version.is_none() => {}
             done => return done.map(|()| success(StatusCode::CREATED)),
         }
@@ -96,17 +99,17 @@ fn options(call: &Call, eviction: &Value) -> Result<DeleteOptions, ApiError> {
 }
 
 /// Deletes the pod if its budget can spare it.
-fn ask_budget(call: &mut Call, pod: &Stored, options: DeleteOptions) -> Result<(), ApiError> {
+async fn ask_budget(call: &mut Call, pod: &Stored, options: DeleteOptions) -> Result<(), ApiError> {
     let budgets = budgets_of(call, &pod.value);
     let budget = match budgets.as_slice() {
-        [] => return remove(call, options),
+        [] => return remove(call, options).await,
         [one] => Arc::clone(one),
         _ => return Err(ApiError::unclassified(SEVERAL)),
     };
     if !is_healthy(&pod.value) && spares_unhealthy(&budget.value) {
         let pinned = options.resource_version.is_none();
         let revision = options.resource_version.clone().or_else(|| Some(pod.revision.to_string()));
-        return match remove(call, DeleteOptions { resource_version: revision, ..options }) {
+        return match remove(call, DeleteOptions { resource_version: revision, ..options }).await {
             // It may have become healthy meanwhile.
             Err(error) if pinned && error.code == StatusCode::CONFLICT => {
                 Err(still_processing(meta(&budget.value, "name")))
@@ -115,18 +118,18 @@ fn ask_budget(call: &mut Call, pod: &Stored, options: DeleteOptions) -> Result<(
         };
     }
     take_from(call, budget, !options.dry_run.is_empty())?;
-    remove(call, options)
+    remove(call, options).await
 }
 
 /// Marks the pod as evicted and deletes it.
-fn remove(call: &mut Call, mut options: DeleteOptions) -> Result<(), ApiError> {
+async fn remove(call: &mut Call, mut options: DeleteOptions) -> Result<(), ApiError> {
     if options.dry_run.is_empty() {
         let marked = mark(call, &options)?;
         if options.resource_version.is_some() {
             options.resource_version = Some(marked.revision.to_string());
         }
     }
-    delete::remove(call, &options).map(drop)
+    delete::remove(call, &options, delete::Asked::Other).await.map(drop)
 }
 
 /// Writes the condition by which others see why the pod goes.
@@ -160,7 +163,7 @@ fn take_from(call: &Call, mut budget: Arc<Stored>, dry_run: bool) -> Result<(), 
         if let Some(resource) = call.server.0.registry.find("policy", "v1", "poddisruptionbudgets") {
             let manager = Manager {
                 name: "kube-apiserver".to_owned(),
-                operation: Operation::Update,
+                operation: apply::Operation::Update,
                 api_version: "policy/v1".to_owned(),
                 subresource: "status".to_owned(),
             };

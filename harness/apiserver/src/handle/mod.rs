@@ -156,27 +156,27 @@ pub(crate) async fn handle(call: &mut Call) -> Result<Reply, ApiError> {
             Verb::Get => get::get(call).await,
             Verb::List => list::list(call).await,
             Verb::Watch => crate::watch::watch(call).await,
-            Verb::Create => create::create(call),
-            Verb::Update => update::update(call),
-            Verb::Patch => patch::patch(call),
-            Verb::Delete => delete::delete(call),
+            Verb::Create => create::create(call).await,
+            Verb::Update => update::update(call).await,
+            Verb::Patch => patch::patch(call).await,
+            Verb::Delete => delete::delete(call).await,
             Verb::DeleteCollection => delete::delete_collection(call).await,
         };
     }
     match (call.resource.group.as_str(), call.resource.plural.as_str(), call.target.subresource.as_str()) {
         ("", "pods", "binding") => pod::bind(call),
-        ("", "pods", "eviction") => eviction::evict(call),
+        ("", "pods", "eviction") => eviction::evict(call).await,
         ("", "pods", "log") => pod::log(call),
         ("", "serviceaccounts", "token") => token::create(call),
         (_, _, "scale") => match verb {
             Verb::Get => scale::get(call),
-            Verb::Update | Verb::Patch => scale::update(call),
+            Verb::Update | Verb::Patch => scale::update(call).await,
             _ => Err(ApiError::method_not_allowed()),
         },
         _ => match verb {
             Verb::Get => get::get(call).await,
-            Verb::Update => update::update(call),
-            Verb::Patch => patch::patch(call),
+            Verb::Update => update::update(call).await,
+            Verb::Patch => patch::patch(call).await,
             _ => Err(ApiError::method_not_allowed()),
         },
     }

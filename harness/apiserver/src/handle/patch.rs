@@ -6,7 +6,6 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::create::{fill_in, reply};
-use super::reply::in_version;
 use super::update::{check_name, onto};
 use super::write::{insert, replace};
 use super::{Call, Reply};
@@ -24,21 +23,21 @@ enum Kind {
     Apply,
 }
 
-pub(super) fn patch(call: &mut Call) -> Result<Reply, ApiError> {
+pub(super) async fn patch(call: &mut Call) -> Result<Reply, ApiError> {
     let kind = kind(call)?;
     check_options(call, &kind)?;
     match kind {
         Kind::Patch(kind) => {
             let written = replace(call, |call, live| {
                 let resource = Arc::clone(&call.resource);
-                let live = in_version(&resource, &live.value);
-                let patched = patch::apply(kind, &live, &call.body, &resource.schema)?;
+                let patched = patch::apply(kind, live, &call.body, &resource.schema)?;
                 let object = decoded(call, patched, Some(kind))?;
-                Ok(onto(call, object, &live))
-            })?;
+                Ok(onto(call, object, live))
+            })
+            .await?;
             Ok(reply(written, StatusCode::OK))
         }
-        Kind::Apply => apply_configuration(call),
+        Kind::Apply => apply_configuration(call).await,
     }
 }
 
@@ -89,7 +88,7 @@ fn decoded(call: &mut Call, patched: Value, kind: Option<PatchKind>) -> Result<V
     Ok(object)
 }
 
-fn apply_configuration(call: &mut Call) -> Result<Reply, ApiError> {
+async fn apply_configuration(call: &mut Call) -> Result<Reply, ApiError> {
     let decode::Parsed { value: mut applied, duplicates } = decode::parse(&call.body, Media::Yaml)?;
     if !applied.is_object() {
         return Err(ApiError::bad_request("error decoding YAML: the body is no object"));
@@ -114,16 +113,16 @@ fn apply_configuration(call: &mut Call) -> Result<Reply, ApiError> {
         let mut object = apply::apply(None, &applied, &manager, force, &resource, &call.now_text())?;
         lifecycle::wipe_system_fields(&mut object);
         let object = decoded(call, object, None)?;
-        return Ok(reply(insert(call, object)?, StatusCode::CREATED));
+        return Ok(reply(insert(call, object).await?, StatusCode::CREATED));
     }
     let written = replace(call, |call, live| {
-        let live = in_version(&resource, &live.value);
-        let merged = apply::apply(Some(&live), &applied, &manager, force, &resource, &call.now_text())?;
+        let merged = apply::apply(Some(live), &applied, &manager, force, &resource, &call.now_text())?;
         let object = decoded(call, merged, None)?;
         Ok(match call.target.subresource.as_str() {
-            "status" => lifecycle::prepare_status_update(&object, &live, &resource),
+            "status" => lifecycle::prepare_status_update(&object, live, &resource),
             _ => object,
         })
-    })?;
+    })
+    .await?;
     Ok(reply(written, StatusCode::OK))
 }

@@ -67,6 +67,19 @@ fn scale(paths: &ScalePaths, object: &Value) -> Value {
     json!({"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata, "spec": spec, "status": status})
 }
 
+/// As what an object is admitted: its scale, where that is what the request writes.
+pub(super) fn seen(call: &Call, object: &Value) -> Option<Value> {
+    let paths = call.resource.scale.as_ref().filter(|_| call.target.subresource == "scale")?;
+    Some(scale(paths, object))
+}
+
+/// Gives an object the replicas of a scale.
+pub(super) fn take_up(call: &Call, object: &mut Value, scale: &Value) {
+    if let Some(paths) = &call.resource.scale {
+        set(object, &paths.spec_replicas, scale["spec"]["replicas"].as_i64().unwrap_or_default().into());
+    }
+}
+
 /// A selector in the form of a query; custom resources keep it in that form already.
 fn selector_text(selector: &Value) -> String {
     if let Some(text) = selector.as_str() {
@@ -92,20 +105,20 @@ fn selector_text(selector: &Value) -> String {
     equal.chain(expressions).collect::<Vec<_>>().join(",")
 }
 
-pub(super) fn update(call: &mut Call) -> Result<Reply, ApiError> {
+pub(super) async fn update(call: &mut Call) -> Result<Reply, ApiError> {
     call.check_options(if call.target.verb == Verb::Patch { "PatchOptions" } else { "UpdateOptions" })?;
     let paths = paths(call)?;
     let written = replace(call, |call, live| {
         let resource = Arc::clone(&call.resource);
-        let mut current = scale(&paths, &live.value);
-        let lent = Lent::to(&mut current, &live.value, &resource, &paths.spec_replicas);
+        let mut current = scale(&paths, live);
+        let lent = Lent::to(&mut current, live, &resource, &paths.spec_replicas);
         let wanted = wanted(call, &current)?;
         let replicas = wanted["spec"]["replicas"].as_i64().unwrap_or_default();
         if replicas < 0 {
             let error = FieldError::invalid("spec.replicas", replicas, "must be greater than or equal to 0");
             return Err(ApiError::invalid("autoscaling", "Scale", &call.target.name, &[error]));
         }
-        let mut new = live.value.clone();
+        let mut new = live.clone();
         match meta(&wanted, "resourceVersion") {
             "" => {}
             revision => new["metadata"]["resourceVersion"] = revision.into(),
@@ -113,7 +126,8 @@ pub(super) fn update(call: &mut Call) -> Result<Reply, ApiError> {
         set(&mut new, &paths.spec_replicas, replicas.into());
         lent.back(&wanted, &mut new);
         Ok(new)
-    })?;
+    })
+    .await?;
     let object = match &written {
         Written::Stored(stored) => &stored.value,
         Written::Only(value) => value,

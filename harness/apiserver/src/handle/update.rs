@@ -13,7 +13,7 @@ use crate::decode::{self, FieldValidation};
 use crate::lifecycle::{self, meta};
 use crate::status::ApiError;
 
-pub(super) fn update(call: &mut Call) -> Result<Reply, ApiError> {
+pub(super) async fn update(call: &mut Call) -> Result<Reply, ApiError> {
     let media = decode::media(&call.headers)?;
     call.check_options("UpdateOptions")?;
     let resource = Arc::clone(&call.resource);
@@ -23,7 +23,7 @@ pub(super) fn update(call: &mut Call) -> Result<Reply, ApiError> {
     lifecycle::put_in_namespace(&mut object, &resource, &call.target.namespace)?;
     check_name(&object, &call.target.name)?;
     call.warnings.extend(lifecycle::dedup_owners(&mut object));
-    let written = replace(call, |call, live| Ok(onto(call, object.clone(), &live.value)))?;
+    let written = replace(call, |call, live| Ok(onto(call, object.clone(), live))).await?;
     Ok(reply(written, StatusCode::OK))
 }
 
@@ -42,13 +42,18 @@ pub(super) fn check_name(object: &Value, name: &str) -> Result<(), ApiError> {
 
 /// What a client wants an object to be, narrowed to the part that the path writes, with its managed fields.
 pub(super) fn onto(call: &Call, object: Value, live: &Value) -> Value {
-    let mut new = match call.target.subresource.as_str() {
+    let mut new = narrowed(call, object, live);
+    managed::record_update(&call.manager(Operation::Update), Some(live), &mut new, &call.resource, &call.now_text());
+    new
+}
+
+/// An object with only the part changed that the path writes.
+pub(super) fn narrowed(call: &Call, object: Value, live: &Value) -> Value {
+    match call.target.subresource.as_str() {
         "status" => lifecycle::prepare_status_update(&object, live, &call.resource),
         "finalize" => finalize(&object, live),
         _ => object,
-    };
-    managed::record_update(&call.manager(Operation::Update), Some(live), &mut new, &call.resource, &call.now_text());
-    new
+    }
 }
 
 /// The `finalize` subresource of namespaces writes `spec.finalizers` and nothing else.

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::Call;
 use super::create::fill_in;
-use crate::admission;
+use super::{Call, scale, update};
+use crate::admission::{self, Operation::Create, Operation::Update};
 use crate::apply::managed;
+use crate::convert;
 use crate::field::FieldError;
 use crate::lifecycle::{self, meta, metadata};
 
@@ -34,12 +35,14 @@ pub(crate) enum Written {
 ///
 /// # Errors
 /// What admission or validation refuse, 409 when the name is taken.
-pub(crate) fn insert(call: &mut Call, mut object: Value) -> Result<Written, ApiError> {
+pub(crate) async fn insert(call: &mut Call, mut object: Value) -> Result<Written, ApiError> {
     let resource = Arc::clone(&call.resource);
     if call.target.name.is_empty() {
         call.target.name = meta(&object, "name").to_owned();
     }
     admission::admit_create(call, &mut object)?;
+    admission::mutate(call, Create, &mut object, None).await?;
+    call.warnings.extend(lifecycle::dedup_owners(&mut object));
     let generated = meta(&object, "name").is_empty() && !meta(&object, "generateName").is_empty();
     let fields = metadata(&mut object);
     fields.insert("uid".to_owned(), call.server.0.entropy.uid().into());
@@ -63,6 +66,8 @@ pub(crate) fn insert(call: &mut Call, mut object: Value) -> Result<Written, ApiE
         if !meta(&object, "resourceVersion").is_empty() {
             return Err(ApiError::unclassified("resourceVersion should not be set on objects to be created"));
         }
+        admission::validate(call, Create, &object, None).await?;
+        let object = convert::to_storage(&call.server, &resource, object).await?;
         let name = meta(&object, "name").to_owned();
         let (collection, key) = (call.collection(), call.key_of(&name));
         let stored = if call.dry_run() {
@@ -104,9 +109,9 @@ fn prefix(generate_name: &str) -> &str {
 /// # Errors
 /// 404 when there is none, 409 when the object came with another revision or uid, and what `compute`, admission or
 /// validation refuse.
-pub(crate) fn replace(
+pub(crate) async fn replace(
     call: &mut Call,
-    mut compute: impl FnMut(&mut Call, &Stored) -> Result<Value, ApiError>,
+    mut compute: impl FnMut(&mut Call, &Value) -> Result<Value, ApiError> + Send,
 ) -> Result<Written, ApiError> {
     let (collection, key) = (call.collection(), call.key());
     let warnings = call.warnings.len();
@@ -114,8 +119,13 @@ pub(crate) fn replace(
         let live = call.store().get(&collection, &key).ok_or_else(|| call.not_found())?;
         // Only the last attempt's warnings are told.
         call.warnings.truncate(warnings);
-        let new = compute(call, &live)?;
-        let new = prepare(call, new, &live)?;
+        let resource = Arc::clone(&call.resource);
+        let old = convert::read(&call.server, &resource, &live.value).await?;
+        let mut new = compute(call, &old)?;
+        admit(call, &mut new, &old).await?;
+        let new = prepare(call, new, &old, &live)?;
+        validate(call, &new, &old).await?;
+        let new = convert::to_storage(&call.server, &resource, new).await?;
         if lifecycle::ends_deletion(&new, &live.value) && !holds_namespace(call, &new) {
             if !call.dry_run() {
                 if call.store().delete(&collection, key.clone(), live.revision).is_err() {
@@ -139,6 +149,31 @@ pub(crate) fn replace(
     Err(changed(call))
 }
 
+/// Lets others change what is to be written: the object, or its scale.
+async fn admit(call: &mut Call, new: &mut Value, old: &Value) -> Result<(), ApiError> {
+    if let (Some(mut asked), Some(before)) = (scale::seen(call, new), scale::seen(call, old)) {
+        let replicas = asked["spec"]["replicas"].clone();
+        admission::mutate(call, Update, &mut asked, Some(&before)).await?;
+        if asked["spec"]["replicas"] != replicas {
+            scale::take_up(call, new, &asked);
+        }
+        return Ok(());
+    }
+    if admission::mutate(call, Update, new, Some(old)).await? {
+        *new = update::narrowed(call, new.take(), old);
+        call.warnings.extend(lifecycle::dedup_owners(new));
+    }
+    Ok(())
+}
+
+/// Lets others refuse what is about to be written.
+async fn validate(call: &mut Call, new: &Value, old: &Value) -> Result<(), ApiError> {
+    match (scale::seen(call, new), scale::seen(call, old)) {
+        (Some(new), Some(old)) => admission::validate(call, Update, &new, Some(&old)).await,
+        _ => admission::validate(call, Update, new, Some(old)).await,
+    }
+}
+
 fn changed(call: &Call) -> ApiError {
     let why = "the object has been modified; please apply your changes to the latest version and try again";
     ApiError::conflict(&call.resource.group, &call.resource.plural, &call.target.name, why)
@@ -155,9 +190,8 @@ fn holds_namespace(call: &Call, object: &Value) -> bool {
 }
 
 /// Everything between what a client wants an object to be and what is stored.
-fn prepare(call: &mut Call, mut new: Value, live: &Stored) -> Result<Value, ApiError> {
+fn prepare(call: &mut Call, mut new: Value, old: &Value, live: &Stored) -> Result<Value, ApiError> {
     let resource = Arc::clone(&call.resource);
-    let old = &live.value;
     check_revision(call, &new, live)?;
     metadata(&mut new).insert("resourceVersion".to_owned(), old["metadata"]["resourceVersion"].clone());
     admission::admit_update(call, &mut new, old)?;

@@ -24,6 +24,7 @@ pub mod shape;
 mod simple;
 mod storage;
 pub(crate) mod value;
+mod webhook;
 mod workload;
 mod workload_print;
 
@@ -71,6 +72,10 @@ fn rules(group: &str, kind: &str) -> &'static dyn Rules {
         ("storage.k8s.io", "StorageClass") => &storage::CLASS,
         (customresourcedefinition::GROUP, "CustomResourceDefinition") => &customresourcedefinition::Definitions,
         // What is left differs only in who keeps the status and whether generations are counted.
+        ("admissionregistration.k8s.io", "MutatingWebhookConfiguration") => &webhook::Configuration { mutating: true },
+        ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration") => {
+            &webhook::Configuration { mutating: false }
+        }
         ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy") | ("flowcontrol.apiserver.k8s.io", _) => {
             &misc::COUNTED_SPLIT
         }

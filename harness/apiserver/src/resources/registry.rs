@@ -242,6 +242,7 @@ fn read_resource(group: &str, version: &str, document: &Value) -> Resource {
         definition: None,
         deprecation: None,
         storage_version: None,
+        conversion: None,
         rules,
         subresources,
         kind,

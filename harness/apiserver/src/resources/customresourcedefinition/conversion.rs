@@ -50,7 +50,7 @@ fn client(config: &Value, path: &str) -> Vec<FieldError> {
     }
 }
 
-fn webhook_url(url: &str, path: &str) -> Vec<FieldError> {
+pub(in crate::resources) fn webhook_url(url: &str, path: &str) -> Vec<FieldError> {
     const FORM: &str = "; desired format: https://host[/path]";
     let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
     let (rest, fragment) = rest.split_once('#').unwrap_or((rest, ""));
@@ -77,7 +77,7 @@ fn webhook_url(url: &str, path: &str) -> Vec<FieldError> {
     errors
 }
 
-fn webhook_service(service: &Value, path: &str) -> Vec<FieldError> {
+pub(in crate::resources) fn webhook_service(service: &Value, path: &str) -> Vec<FieldError> {
     let missing = ["name", "namespace"].into_iter().filter(|key| super::is_empty(&service[key]));
     let mut errors: Vec<FieldError> = missing.map(|key| FieldError::required(format!("{path}.{key}"), "")).collect();
     let port = service["port"].as_i64().unwrap_or(443);
@@ -86,10 +86,33 @@ fn webhook_service(service: &Value, path: &str) -> Vec<FieldError> {
         let detail = format!("port is not valid: {}", wrong.join(", "));
         errors.push(FieldError::invalid(format!("{path}.port"), port, detail));
     }
-    if let Some(text) = service["path"].as_str()
-        && !text.starts_with('/')
-    {
-        errors.push(FieldError::invalid(format!("{path}.path"), text, "must start with a '/'"));
+    if let Some(text) = service["path"].as_str() {
+        errors.extend(service_path(text, &format!("{path}.path")));
+    }
+    errors
+}
+
+/// What is wrong with a path: it is rooted, and its segments look like names of hosts.
+fn service_path(text: &str, path: &str) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    if text.is_empty() || text == "/" {
+        return errors;
+    }
+    if text == "//" {
+        return vec![FieldError::invalid(path, text, "segment[0] may not be empty")];
+    }
+    if !text.starts_with('/') {
+        errors.push(FieldError::invalid(path, text, "must start with a '/'"));
+    }
+    // The first character is taken for the slash, whatever it is.
+    let rest = text.char_indices().nth(1).map_or("", |(at, _)| &text[at..]);
+    for (at, segment) in rest.strip_suffix('/').unwrap_or(rest).split('/').enumerate() {
+        if segment.is_empty() {
+            errors.push(FieldError::invalid(path, text, format!("segment[{at}] may not be empty")));
+            continue;
+        }
+        let wrong = forms::subdomain(segment).into_iter();
+        errors.extend(wrong.map(|wrong| FieldError::invalid(path, text, format!("segment[{at}]: {wrong}"))));
     }
     errors
 }

@@ -5,7 +5,7 @@
 //! the status and fills the registry stands elsewhere.
 
 mod columns;
-mod conversion;
+pub(super) mod conversion;
 pub mod finalizer;
 mod form;
 pub mod names;

@@ -1,8 +1,11 @@
 //! From a definition to the resources it stands for.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::{is_true, versions};
+use crate::convert::Webhook;
 use crate::resource::{NoRules, Resource, ScalePaths, Subresource};
 use crate::schema::compile;
 use crate::table;
@@ -50,6 +53,7 @@ fn resource(definition: &Value, version: &Value) -> Resource {
         definition: Some(text(&definition["metadata"]["name"])),
         deprecation: deprecation(spec, version, &kind),
         storage_version: storage,
+        conversion: Webhook::from_conversion(&spec["conversion"]).map(Arc::new),
         rules: &NoRules,
         kind,
     }

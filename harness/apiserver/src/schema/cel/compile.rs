@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Program;
+use super::functions::AUTHORIZER;
 use super::types::{Ty, infer};
 use crate::schema::node::{Rule, Schema, SchemaRef};
 
@@ -74,4 +75,35 @@ fn infer_in<'a>(program: &Program, rule: &Rule, schema: &'a Schema) -> Result<Ty
     let own = Ty::of(schema);
     let old = if rule.optional_old_self { Ty::Optional(Box::new(own.clone())) } else { own.clone() };
     infer(&program.expression, &mut vec![("self".to_owned(), own), ("oldSelf".to_owned(), old)])
+}
+
+/// What an expression is to come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// True or false.
+    Bool,
+    /// A text.
+    Text,
+    /// A text, or null.
+    TextOrNull,
+    /// Anything.
+    Any,
+}
+
+/// Checks an expression that stands in no schema: what its variables hold is not known before it is run.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn check_free(source: &str, variables: &[&str], wanted: Wanted) -> Result<(), String> {
+    let program = Program::parse(source).map_err(|why| format!("compilation failed: {why}"))?;
+    let ty = |name: &str| if name == "authorizer" { Ty::Opaque(AUTHORIZER) } else { Ty::Dyn };
+    let mut scope = variables.iter().map(|name| ((*name).to_owned(), ty(name))).collect();
+    let ty = infer(&program.expression, &mut scope).map_err(|why| format!("compilation failed: {why}"))?;
+    match (wanted, ty) {
+        (Wanted::Any, _) | (_, Ty::Dyn) | (Wanted::Bool, Ty::Bool) => Ok(()),
+        (Wanted::Text | Wanted::TextOrNull, Ty::String) | (Wanted::TextOrNull, Ty::Null) => Ok(()),
+        (Wanted::Bool, _) => Err("must evaluate to bool".to_owned()),
+        (Wanted::Text, _) => Err("must evaluate to string".to_owned()),
+        (Wanted::TextOrNull, _) => Err("must evaluate to one of [string null_type]".to_owned()),
+    }
 }

@@ -187,7 +187,7 @@ fn message(rule: &Rule, variables: &[(&str, Cel)]) -> String {
 }
 
 /// An evaluation error in the words of Kubernetes' engine.
-fn words(why: &ExecutionError) -> String {
+pub(crate) fn words(why: &ExecutionError) -> String {
     match why {
         ExecutionError::NoSuchKey(key) => format!("no such key: {key}"),
         ExecutionError::NoSuchOverload

@@ -33,7 +33,36 @@ pub(super) fn result(name: &str, is_member: bool, target: &Ty<'_>) -> Option<Ty<
     if is_member { member(name, target) } else { global(name) }
 }
 
+/// The type of the variable through which rights are asked for.
+pub(super) const AUTHORIZER: &str = "kubernetes.authorization.Authorizer";
+const PATH_CHECK: &str = "kubernetes.authorization.PathCheck";
+const GROUP_CHECK: &str = "kubernetes.authorization.GroupCheck";
+const RESOURCE_CHECK: &str = "kubernetes.authorization.ResourceCheck";
+const DECISION: &str = "kubernetes.authorization.Decision";
+
+/// What the authorizer's functions give; none if the target has no such function.
+fn of_authorizer(name: &str, target: &str) -> Option<Ty<'static>> {
+    Some(match (target, name) {
+        (AUTHORIZER, "path") => Ty::Opaque(PATH_CHECK),
+        (AUTHORIZER, "group") => Ty::Opaque(GROUP_CHECK),
+        (AUTHORIZER, "serviceAccount") => Ty::Opaque(AUTHORIZER),
+        (GROUP_CHECK, "resource")
+        | (RESOURCE_CHECK, "subresource" | "namespace" | "name" | "fieldSelector" | "labelSelector") => {
+            Ty::Opaque(RESOURCE_CHECK)
+        }
+        (PATH_CHECK | RESOURCE_CHECK, "check") => Ty::Opaque(DECISION),
+        (DECISION, "allowed" | "errored") => Ty::Bool,
+        (DECISION, "reason" | "error") => Ty::String,
+        _ => return None,
+    })
+}
+
 fn member(name: &str, target: &Ty<'_>) -> Option<Ty<'static>> {
+    if let Ty::Opaque(target) = target
+        && let Some(ty) = of_authorizer(name, target)
+    {
+        return Some(ty);
+    }
     Some(match name {
         "contains"
         | "startsWith"

@@ -18,7 +18,9 @@ use kube_cel::cel::parser::{Expression, ExpressionReferences, Parser};
 use kube_cel::cel::{Context, ExecutionError, Value};
 use kube_cel::{KubeCelExt, cel};
 
+pub(crate) use compile::{Wanted, check_free};
 pub use escape::escape;
+pub(crate) use evaluate::words as explain;
 pub use evaluate::validate;
 
 use super::node::Schema;

@@ -1,4 +1,4 @@
-//! What may still refuse or change a valid request: namespace lifecycle.
+//! The life of namespaces: nothing is made in one that goes, and some never go.
 
 use std::sync::Arc;
 

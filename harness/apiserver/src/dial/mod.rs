@@ -5,6 +5,9 @@
 //! Service is there, with the port that is asked for, is checked before the dialer is: as in a real cluster, a webhook
 //! without its Service is not reached.
 
+pub(crate) mod client;
+mod tls;
+
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
