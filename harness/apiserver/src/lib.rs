@@ -33,4 +33,5 @@ pub mod service;
 pub mod status;
 pub mod store;
 pub mod table;
+mod warning;
 pub mod watch;

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{Method, Request, Response, StatusCode, header};
 use jiff::Timestamp;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
@@ -34,6 +34,7 @@ use crate::resources::registry::Table;
 use crate::route::{Query, Route, Target, Verb, route};
 use crate::status::ApiError;
 use crate::store::Store;
+use crate::warning;
 
 /// How many request records an observer may lag behind before it is told that it missed some.
 const RECORDS_KEPT: usize = 4096;
@@ -318,11 +319,8 @@ where
         Ok(response) => response,
         Err(error) => reply::error_response(&error),
     };
-    for warning in &call.warnings {
-        let quoted = crate::field::quote(warning);
-        if let Ok(value) = HeaderValue::from_str(&format!("299 - {quoted}")) {
-            response.headers_mut().append(header::WARNING, value);
-        }
+    for warning in warning::headers(&call.warnings) {
+        response.headers_mut().append(header::WARNING, warning);
     }
     Ok(response)
 }

@@ -98,11 +98,8 @@ impl Attributes {
             (Some(object), "") => meta(object, "name"),
             (_, name) => name,
         };
-        let resource = Plural {
-            group: target.group.clone(),
-            version: target.version.clone(),
-            resource: target.resource.clone(),
-        };
+        let resource =
+            Plural { group: target.group.clone(), version: target.version.clone(), resource: target.resource.clone() };
         let namespace = if resource.is_namespaces() { name } else { target.namespace.as_str() };
         Self {
             operation,

@@ -191,9 +191,8 @@ impl Others<'_> {
         let Plural { group, version, resource } = &self.about.resource;
         let Some(own) = table.find(group, version, resource) else { return Vec::new() };
         let home = home(own);
-        let same = |other: &&SharedResource| {
-            self::home(other) == home && (other.group != *group || other.version != *version)
-        };
+        let same =
+            |other: &&SharedResource| self::home(other) == home && (other.group != *group || other.version != *version);
         table.all().iter().filter(same).cloned().collect()
     }
 }

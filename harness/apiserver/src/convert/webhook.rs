@@ -60,7 +60,7 @@ impl Webhook {
             "kind": "ConversionReview", "apiVersion": format!("{GROUP}/{review}"),
             "request": {"uid": uid, "desiredAPIVersion": version, "objects": objects},
         });
-        let answer = client::post(server, config, &question, TIMEOUT).await;
+        let answer = client::post(server, config, question.to_string(), TIMEOUT).await;
         let converted = answer.and_then(|answer| verify(review, &uid, answer));
         let converted = converted.map_err(|why| failed(format!("failed: {why}")))?;
         if converted.len() != objects.len() {
@@ -76,7 +76,8 @@ impl Webhook {
 /// # Errors
 /// What is wrong with it, or why the webhook could not convert.
 fn verify(review: &str, uid: &str, mut answer: Value) -> Result<Vec<Value>, String> {
-    if review == "v1" && (text(&answer, "apiVersion") != "apiextensions.k8s.io/v1" || answer["kind"] != "ConversionReview")
+    if review == "v1"
+        && (text(&answer, "apiVersion") != "apiextensions.k8s.io/v1" || answer["kind"] != "ConversionReview")
     {
         return Err(format!(
             "expected webhook response of {GROUP}/v1, Kind=ConversionReview, got {}, Kind={}",
@@ -116,9 +117,7 @@ fn accept(at: usize, object: &Value, mut converted: Value, version: &str) -> Res
         return Err(invalid(format!("invalid kind (expected {expected}, received {got})")));
     }
     if !converted["metadata"].is_object() {
-        return Err(format!(
-            "returned invalid metadata in object at index {at}: missing metadata in converted object"
-        ));
+        return Err(format!("returned invalid metadata in object at index {at}: missing metadata in converted object"));
     }
     for (field, name) in [("name", "name"), ("namespace", "namespace"), ("uid", "UID")] {
         let (expected, got) = (meta(object, field), meta(&converted, field));

@@ -106,7 +106,7 @@ impl Clients {
 pub(crate) async fn post(
     server: &ApiServer,
     config: &ClientConfig,
-    review: &Value,
+    review: String,
     timeout: Duration,
 ) -> Result<Value, String> {
     let url = format!("{}{}?timeout={}s", config.base, config.path, timeout.as_secs());
@@ -115,7 +115,7 @@ pub(crate) async fn post(
         .header(header::CONTENT_TYPE, CONTENT_TYPE)
         .header(header::ACCEPT, "application/json, */*")
         .header(header::USER_AGENT, "kube-apiserver-admission")
-        .body(Bytes::from(review.to_string()))
+        .body(Bytes::from(review))
         .map_err(|error| failed(error.to_string()))?;
     let answer = tokio::time::timeout(timeout, send(server, config, request)).await;
     let answer = answer.map_err(|_| failed("context deadline exceeded".to_owned()))?.map_err(failed)?;
@@ -290,7 +290,8 @@ mod tests {
             interpret(&builder.body(Bytes::from(body.to_owned())).unwrap()).unwrap_err()
         };
         let status = r#"{"kind":"Status","status":"Failure","message":"no"}"#;
-        let unable = |said: &str| format!("an error on the server (\"{said}\") has prevented the request from succeeding");
+        let unable =
+            |said: &str| format!("an error on the server (\"{said}\") has prevented the request from succeeding");
         let cases = [
             (answer(500, "application/json", "broken"), unable("unknown")),
             (answer(502, "text/plain; charset=utf-8", " broken\n"), unable("broken")),
@@ -306,6 +307,8 @@ mod tests {
         for (got, expected) in cases {
             assert_eq!(got, expected);
         }
-        assert!(answer(200, "application/json", "not json").starts_with("couldn't get version/kind; json parse error: "));
+        assert!(
+            answer(200, "application/json", "not json").starts_with("couldn't get version/kind; json parse error: ")
+        );
     }
 }

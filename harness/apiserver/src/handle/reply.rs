@@ -182,7 +182,7 @@ fn not_acceptable(message: &str) -> ApiError {
 /// An error as the client reads it.
 pub(crate) fn error_response(error: &ApiError) -> Response<Body> {
     let mut response = value_response(error.code, &error.to_status(), false);
-    if let Some(seconds) = error.details["retryAfterSeconds"].as_i64() {
+    if let Some(seconds) = error.details["retryAfterSeconds"].as_i64().filter(|s| *s > 0) {
         response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     }
     response

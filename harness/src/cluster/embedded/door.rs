@@ -5,6 +5,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use slipway_apiserver::access::user::MASTERS;
 use slipway_apiserver::serve::{self, Listener, ServeError};
 use slipway_apiserver::service::{ApiServer, User};
 use tempfile::TempDir;
@@ -70,7 +71,8 @@ impl Door {
             (directory.path().join("kubeconfig"), Some(directory))
         };
         serve::write_kubeconfig(&kubeconfig, &listener.kubeconfig(&token))?;
-        server.admit(token, User::admin());
+        // A name of its own tells what people do from what the cluster's own client does.
+        server.admit(token, User::new("admin", [MASTERS]));
         let (urls, stop) = (listener.urls(), CancellationToken::new());
         let serving = tokio::spawn(listener.run(server, stop.clone()));
         Ok(Self { urls, kubeconfig, directory, stop: stop.drop_guard(), serving })

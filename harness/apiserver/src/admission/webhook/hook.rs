@@ -54,7 +54,8 @@ pub(crate) struct Hook {
 
 impl Hook {
     pub(crate) fn from_object(configuration: &str, at: usize, hook: &Value) -> Self {
-        let seconds = int(hook, "timeoutSeconds").and_then(|s| u64::try_from(s).ok()).unwrap_or(DEFAULT_TIMEOUT_SECONDS);
+        let seconds =
+            int(hook, "timeoutSeconds").and_then(|s| u64::try_from(s).ok()).unwrap_or(DEFAULT_TIMEOUT_SECONDS);
         let versions = items(hook, "admissionReviewVersions").iter().filter_map(Value::as_str);
         Self {
             configuration: configuration.to_owned(),

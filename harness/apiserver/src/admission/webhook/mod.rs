@@ -73,11 +73,7 @@ impl Objects {
 ///
 /// # Errors
 /// 403 when its conditions cannot be evaluated and it is one that matters.
-async fn invitation(
-    server: &ApiServer,
-    hook: &Hook,
-    about: &Attributes,
-) -> Result<Option<(Seen, Objects)>, ApiError> {
+async fn invitation(server: &ApiServer, hook: &Hook, about: &Attributes) -> Result<Option<(Seen, Objects)>, ApiError> {
     let Some(seen) = hook.matching.find(server, about)? else { return Ok(None) };
     let objects = Objects::of(server, about, &seen).await?;
     if !hook.conditions.is_empty() {

@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::StatusCode;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::hook::{Hook, Version};
@@ -43,7 +44,8 @@ pub(super) async fn ask(
         return Err(Failure::Refused(ApiError::bad_request(why)));
     }
     let Some(version) = hook.version else {
-        let why = "could not create admission objects: webhook does not accept known AdmissionReview versions (v1, v1beta1)";
+        let why =
+            "could not create admission objects: webhook does not accept known AdmissionReview versions (v1, v1beta1)";
         return Err(Failure::Calling(why.to_owned()));
     };
     let Some(config) = &hook.client else {
@@ -52,7 +54,7 @@ pub(super) async fn ask(
     };
     let uid = server.0.entropy.uid();
     let review = review(version, &uid, about, seen, objects);
-    let answer = client::post(server, config, &review, hook.timeout).await;
+    let answer = client::post(server, config, review, hook.timeout).await;
     let answer = answer.map_err(|why| Failure::Calling(format!("failed to call webhook: {why}")))?;
     let verdict = verify(version, &uid, mutating, &answer);
     let verdict = verdict.map_err(|why| Failure::Calling(format!("received invalid webhook response: {why}")))?;
@@ -67,13 +69,53 @@ pub(super) async fn ask(
     }
 }
 
-/// The question.
-fn review(version: Version, uid: &str, about: &Attributes, seen: &Seen, objects: &Objects) -> Value {
-    let mut request = expression::request(about, seen);
-    request["uid"] = uid.into();
-    request["object"] = objects.object.clone().unwrap_or_default();
-    request["oldObject"] = objects.old.clone().unwrap_or_default();
-    json!({"kind": "AdmissionReview", "apiVersion": version.api_version(), "request": request})
+/// The question, field by field in the order of a real server's.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Question<'a> {
+    uid: &'a str,
+    kind: Value,
+    resource: Value,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    sub_resource: &'a str,
+    request_kind: Value,
+    request_resource: Value,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    request_sub_resource: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    name: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    namespace: &'a str,
+    operation: &'a str,
+    user_info: Value,
+    object: Option<&'a Value>,
+    old_object: Option<&'a Value>,
+    dry_run: bool,
+    options: &'a Value,
+}
+
+fn review(version: Version, uid: &str, about: &Attributes, seen: &Seen, objects: &Objects) -> String {
+    let question = Question {
+        uid,
+        kind: seen.kind.to_value(),
+        resource: seen.resource.to_value(),
+        sub_resource: &about.subresource,
+        request_kind: about.kind.to_value(),
+        request_resource: about.resource.to_value(),
+        request_sub_resource: &about.subresource,
+        name: &about.name,
+        namespace: &about.namespace,
+        operation: about.operation.as_str(),
+        user_info: expression::user(about),
+        object: objects.object.as_ref(),
+        old_object: objects.old.as_ref(),
+        dry_run: about.dry_run,
+        options: &about.options,
+    };
+    // Values with text for keys cannot fail to serialise.
+    let question = serde_json::to_string(&question).unwrap_or_default();
+    let version = version.api_version();
+    format!("{{\"kind\":\"AdmissionReview\",\"apiVersion\":\"{version}\",\"request\":{question}}}")
 }
 
 #[derive(Debug)]
@@ -216,7 +258,8 @@ mod tests {
             let got = verify(Version::V1, "u", mutating, &answer(&response)).err();
             assert_eq!(got.as_deref(), expected, "{response}");
         }
-        let beta = json!({"apiVersion": "admission.k8s.io/v1beta1", "kind": "AdmissionReview", "response": {"allowed": true}});
+        let beta =
+            json!({"apiVersion": "admission.k8s.io/v1beta1", "kind": "AdmissionReview", "response": {"allowed": true}});
         assert!(verify(Version::V1Beta1, "u", true, &beta).is_ok(), "the first version asked for no uid");
     }
 
@@ -227,7 +270,12 @@ mod tests {
             (json!({"code": 200}), 400, "", "denied the request without explanation"),
             (json!({"code": 403, "message": "no"}), 403, "", "denied the request: no"),
             (json!({"reason": "Invalid"}), 400, "Invalid", "denied the request: Invalid"),
-            (json!({"code": 429, "reason": "TooManyRequests", "message": "later", "details": {"retryAfterSeconds": 5, "x": 1}}), 429, "TooManyRequests", "denied the request: later"),
+            (
+                json!({"code": 429, "reason": "TooManyRequests", "message": "later", "details": {"retryAfterSeconds": 5, "x": 1}}),
+                429,
+                "TooManyRequests",
+                "denied the request: later",
+            ),
         ];
         for (status, code, reason, message) in cases {
             let error = denial("w", &status);

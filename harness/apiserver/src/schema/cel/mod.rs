@@ -20,8 +20,8 @@ use kube_cel::{KubeCelExt, cel};
 
 pub(crate) use compile::{Wanted, check_free};
 pub use escape::escape;
-pub(crate) use evaluate::words as explain;
 pub use evaluate::validate;
+pub(crate) use evaluate::words as explain;
 
 use super::node::Schema;
 
