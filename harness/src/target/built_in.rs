@@ -137,6 +137,7 @@ async fn install(client: &Client, settings: &Settings, agent_namespace: &str) ->
         watched: settings.namespace.clone(),
         namespace: NAMESPACE.to_owned(),
         agent_namespace: agent_namespace.to_owned(),
+        config_map: (settings.drain.config_map_namespace.clone(), settings.drain.config_map_name.clone()),
     };
     for manifest in rbac::parts(&install).into_iter().flat_map(|part| part.manifests) {
         match manifest {

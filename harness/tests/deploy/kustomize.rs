@@ -7,7 +7,7 @@ use slipway::cluster::Cluster as _;
 use super::cluster::{Operator, install, on_a_cluster, use_it};
 use super::pods::check_restricted;
 use super::tools::{lacking_kubectl, run};
-use super::{Outcome, find, objects, of_kind, root, trial};
+use super::{Outcome, find, objects, of_kind, root, same, trial};
 
 /// A definition of the Prometheus operator's kind, as strict as its own about what we say.
 const SERVICE_MONITORS: &str = include_str!("servicemonitors.yaml");
@@ -121,10 +121,4 @@ fn production(objects: &[Value]) -> Outcome {
         same(&service["metadata"]["labels"][key], value)?;
     }
     same(&monitor["spec"]["endpoints"][0]["port"], &service["spec"]["ports"][0]["name"])
-}
-
-#[track_caller]
-fn same(found: &Value, expected: &Value) -> Outcome {
-    let line = std::panic::Location::caller().line();
-    if found == expected { Ok(()) } else { Err(format!("line {line}: {found} instead of {expected}").into()) }
 }

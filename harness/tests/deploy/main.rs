@@ -8,6 +8,7 @@
 mod cluster;
 mod kustomize;
 mod pods;
+mod tilt;
 mod tools;
 
 use std::path::{Path, PathBuf};
@@ -21,7 +22,7 @@ type Outcome = Result<(), Failed>;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let trials = kustomize::trials();
+    let trials = kustomize::trials().into_iter().chain(tilt::trials()).collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
@@ -53,4 +54,11 @@ fn of_kind<'a>(objects: &'a [Value], kind: &'a str) -> impl Iterator<Item = &'a 
 fn find<'a>(objects: &'a [Value], kind: &str, name: &str) -> Result<&'a Value, Failed> {
     let found = objects.iter().find(|object| object["kind"] == kind && object["metadata"]["name"] == name);
     found.ok_or_else(|| format!("there is no {kind} {name}").into())
+}
+
+/// What is found must be what is expected; the error names the line that asked.
+#[track_caller]
+fn same(found: &Value, expected: &Value) -> Outcome {
+    let line = std::panic::Location::caller().line();
+    if found == expected { Ok(()) } else { Err(format!("line {line}: {found} instead of {expected}").into()) }
 }

@@ -20,7 +20,7 @@ pub(crate) fn lacking_kubectl() -> Option<String> {
     (minor != KUBECTL_MINOR).then(|| format!("kubectl is {}, and 1.{KUBECTL_MINOR} is needed", version["gitVersion"]))
 }
 
-/// What a program writes.
+/// What a program writes; to its errors where it writes nothing else, as Starlark prints.
 pub(crate) fn run(program: &str, arguments: &[&str], directory: &Path) -> Result<String, Failed> {
     let done = Command::new(program).args(arguments).current_dir(directory).output();
     let done = done.map_err(|error| format!("{program} cannot be run: {error}"))?;
@@ -28,5 +28,6 @@ pub(crate) fn run(program: &str, arguments: &[&str], directory: &Path) -> Result
         let said = String::from_utf8_lossy(&done.stderr);
         return Err(format!("{program} {}: {said}", arguments.join(" ")).into());
     }
-    Ok(String::from_utf8(done.stdout)?)
+    let written = if done.stdout.is_empty() { done.stderr } else { done.stdout };
+    Ok(String::from_utf8(written)?)
 }

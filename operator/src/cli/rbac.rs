@@ -20,6 +20,12 @@ pub(super) struct RbacArgs {
     /// Where `MultiNIC` agents run; `--namespace` goes before
     #[arg(long, default_value = AGENT_NAMESPACE)]
     agent_namespace: String,
+    /// The `ConfigMap` with the configuration of the drain controller, as in `run`
+    #[arg(long, default_value_t = Install::default().config_map.1)]
+    config_map_name: String,
+    /// The namespace it is in; the operator's own unless told otherwise
+    #[arg(long)]
+    config_map_namespace: Option<String>,
 }
 
 impl From<RbacArgs> for Install {
@@ -28,6 +34,10 @@ impl From<RbacArgs> for Install {
         Self {
             controllers: controllers.into_iter().collect(),
             watched: args.namespace,
+            config_map: (
+                args.config_map_namespace.unwrap_or_else(|| args.install_namespace.clone()),
+                args.config_map_name,
+            ),
             namespace: args.install_namespace,
             agent_namespace: args.agent_namespace,
         }

@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | `slipway-operator` | what the operator needs whatever it runs: its lease, its Secret, reviews of who asks for metrics | to the operator |
 //! | `slipway-operator-<controller>` | what that controller needs | to the operator |
+//! | `slipway-operator-<controller>-configuration` | its `ConfigMap` | to the operator |
 //! | `slipway-operator-view`, `-edit` | custom resources, for people; part of `view`, `edit` and `admin` | with those |
 //! | `slipway-operator-metrics-reader` | `/metrics` | to whoever scrapes, by the administrator |
 //!
@@ -17,7 +18,8 @@ use kube::core::ObjectMeta;
 use serde::Serialize;
 
 use super::Controller;
-use super::rights::Rights;
+use super::rights::{Rights, named};
+use crate::controllers::drain;
 
 /// The name of the operator's Deployment, service account, lease and roles.
 pub const NAME: &str = "slipway-operator";
@@ -41,6 +43,8 @@ pub struct Install {
     pub namespace: String,
     /// Where agents run.
     pub agent_namespace: String,
+    /// The `ConfigMap` with the configuration of the drain controller: namespace and name.
+    pub config_map: (String, String),
 }
 
 impl Default for Install {
@@ -50,6 +54,7 @@ impl Default for Install {
             watched: None,
             namespace: NAMESPACE.to_owned(),
             agent_namespace: AGENT_NAMESPACE.to_owned(),
+            config_map: (NAMESPACE.to_owned(), drain::Settings::default().config_map_name),
         }
     }
 }
@@ -93,7 +98,7 @@ pub fn parts(install: &Install) -> Vec<Part> {
 
 /// The roles that grant these rights, and their bindings to the operator.
 fn grants(name: &str, rights: &Rights, install: &Install) -> Vec<Manifest> {
-    let Rights { looked_at, cluster, own } = rights.clone();
+    let Rights { looked_at, cluster, own, configuration } = rights.clone();
     let mut manifests = Vec::new();
     let everywhere = match &install.watched {
         None => [looked_at, cluster].concat(),
@@ -110,6 +115,9 @@ fn grants(name: &str, rights: &Rights, install: &Install) -> Vec<Manifest> {
     let own_name =
         if install.watched.as_ref() == Some(&install.namespace) { format!("{name}-own") } else { name.into() };
     manifests.extend(role(&own_name, &install.namespace, own, install));
+    let (namespace, config_map) = &install.config_map;
+    let configuration = configuration.into_iter().map(|rule| named(rule, config_map)).collect();
+    manifests.extend(role(&format!("{name}-configuration"), namespace, configuration, install));
     manifests
 }
 
@@ -119,7 +127,7 @@ fn role(name: &str, namespace: &str, rules: Vec<PolicyRule>, install: &Install) 
     }
     let metadata = metadata(name, Some(namespace));
     let binding =
-        RoleBinding { metadata: metadata.clone(), role_ref: role_ref("Role", name), subjects: subjects(install) };
+        RoleBinding { metadata: metadata.clone(), role_ref: role_ref("Role", name), subjects: Some(subjects(install)) };
     vec![Manifest::Role(Role { metadata, rules: Some(rules) }), Manifest::RoleBinding(binding)]
 }
 
@@ -136,7 +144,7 @@ fn cluster_role_binding(name: &str, install: &Install) -> Manifest {
     Manifest::ClusterRoleBinding(ClusterRoleBinding {
         metadata: metadata(name, None),
         role_ref: role_ref("ClusterRole", name),
-        subjects: subjects(install),
+        subjects: Some(subjects(install)),
     })
 }
 
@@ -177,14 +185,14 @@ fn service_account(name: &str, namespace: &str) -> Manifest {
     })
 }
 
-fn subjects(install: &Install) -> Option<Vec<Subject>> {
+fn subjects(install: &Install) -> Vec<Subject> {
     let subject = Subject {
         kind: "ServiceAccount".to_owned(),
         name: NAME.to_owned(),
         namespace: Some(install.namespace.clone()),
         ..Subject::default()
     };
-    Some(vec![subject])
+    vec![subject]
 }
 
 fn role_ref(kind: &str, name: &str) -> RoleRef {

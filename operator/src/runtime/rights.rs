@@ -15,6 +15,8 @@ pub struct Rights {
     pub cluster: Vec<PolicyRule>,
     /// On objects in the operator's own namespace.
     pub own: Vec<PolicyRule>,
+    /// On the `ConfigMap` that holds its configuration, wherever that is.
+    pub configuration: Vec<PolicyRule>,
 }
 
 impl Controller {
@@ -41,7 +43,14 @@ impl Controller {
                 cluster: vec![rule("", &["nodes"], &["get", "list", "watch"])],
                 ..Rights::default()
             },
-            Self::Drain => Rights::default(),
+            Self::Drain => Rights {
+                looked_at: vec![
+                    rule("", &["pods"], &["get", "list", "watch", "patch"]),
+                    rule("", &["events"], &["create"]),
+                ],
+                configuration: vec![rule("", &["configmaps"], &["list", "watch"])],
+                ..Rights::default()
+            },
         }
     }
 }
@@ -76,7 +85,7 @@ fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> PolicyRule {
 }
 
 /// The rule for the object of this name only.
-fn named(rule: PolicyRule, name: &str) -> PolicyRule {
+pub(super) fn named(rule: PolicyRule, name: &str) -> PolicyRule {
     PolicyRule { resource_names: Some(vec![name.to_owned()]), ..rule }
 }
 
@@ -107,11 +116,11 @@ mod tests {
             let resources = rule.resources.iter().flatten();
             resources.map(|resource| CLUSTER_SCOPED.contains(&resource.as_str())).collect::<Vec<_>>()
         };
-        for Rights { looked_at, cluster, own } in every() {
+        for Rights { looked_at, cluster, own, configuration } in every() {
             for rule in &cluster {
                 assert!(in_none(rule).into_iter().all(|scoped| scoped), "{rule:?}");
             }
-            for rule in looked_at.iter().chain(&own) {
+            for rule in looked_at.iter().chain(&own).chain(&configuration) {
                 assert!(in_none(rule).into_iter().all(|scoped| !scoped), "a Role cannot grant {rule:?}");
             }
         }
@@ -119,8 +128,8 @@ mod tests {
 
     #[test]
     fn nothing_is_granted_by_a_wildcard_and_nothing_that_gives_more_rights() {
-        for Rights { looked_at, cluster, own } in every() {
-            for rule in looked_at.iter().chain(&cluster).chain(&own) {
+        for Rights { looked_at, cluster, own, configuration } in every() {
+            for rule in looked_at.iter().chain(&cluster).chain(&own).chain(&configuration) {
                 let groups = rule.api_groups.iter().flatten();
                 let words = rule.verbs.iter().chain(rule.resources.iter().flatten()).chain(groups);
                 for word in words {
