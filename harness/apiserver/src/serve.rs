@@ -232,11 +232,12 @@ async fn secure_connection(stream: TcpStream, tls: &TlsAcceptor, server: ApiServ
     }
 }
 
-async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin + 'static, server: ApiServer, watcher: Watcher) {
+async fn connection(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, server: ApiServer, watcher: Watcher) {
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(PATIENCE);
     builder.http2().timer(TokioTimer::new());
-    let exchange = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(server)).into_owned();
+    let exchange =
+        builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(server)).into_owned();
     if let Err(error) = watcher.watch(exchange).await {
         tracing::debug!(error, "a connection broke off");
     }

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use futures::FutureExt;
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, header};
 use jiff::Timestamp;
@@ -26,14 +27,16 @@ use crate::convert;
 use crate::decode::MAX_BODY_BYTES;
 use crate::dial::{Dialer, ServiceDialer};
 use crate::entropy::Entropy;
-use crate::handle::{Call, handle, path, reply};
-use crate::negotiate;
+use crate::gateway::PodGateway;
+use crate::handle::{Call, Wire, connect, handle, path, reply};
+use crate::negotiate::{self, Output};
 use crate::resource::Resource;
 use crate::resources::Registry;
 use crate::resources::registry::Table;
 use crate::route::{Query, Route, Target, Verb, route};
 use crate::status::ApiError;
 use crate::store::Store;
+use crate::upgrade;
 use crate::warning;
 
 /// How many request records an observer may lag behind before it is told that it missed some.
@@ -56,12 +59,6 @@ impl Default for Config {
     fn default() -> Self {
         Self { clock: Clock::system(), seed: 0, tokens: Vec::new(), history: 4096 }
     }
-}
-
-/// What a container has written, as a cluster that runs containers knows it.
-pub trait LogSource: std::fmt::Debug + Send + Sync {
-    /// The log of a container's current attempt or of the one before; none where it has not started.
-    fn read(&self, namespace: &str, pod: &str, container: &str, previous: bool) -> Option<String>;
 }
 
 /// What one request was and how it ended. A watch is recorded when its stream begins.
@@ -109,8 +106,8 @@ pub(crate) struct Inner {
     pub(crate) records: broadcast::Sender<Arc<Record>>,
     /// Held while a definition's resources are put into the registry.
     pub(crate) definitions: Mutex<()>,
-    /// Where containers' logs come from.
-    pub(crate) logs: OnceLock<Arc<dyn LogSource>>,
+    /// The way to what runs in Pods.
+    pub(crate) gateway: OnceLock<Arc<dyn PodGateway>>,
     /// Who has a say in writes.
     pub(crate) admission: Admission,
     /// Who answers for Services.
@@ -134,7 +131,7 @@ impl ApiServer {
             registry: Registry::builtin(),
             records: broadcast::Sender::new(RECORDS_KEPT),
             definitions: Mutex::new(()),
-            logs: OnceLock::new(),
+            gateway: OnceLock::new(),
             admission: Admission::default(),
             dialer: Dialer::default(),
             closing: CancellationToken::new(),
@@ -167,10 +164,10 @@ impl ApiServer {
         &self.0.registry
     }
 
-    /// Lets the logs of Pods be read from here; only the first source counts.
-    pub fn set_log_source(&self, source: Arc<dyn LogSource>) {
+    /// Lets logs, commands and ports of Pods be reached this way; only the first gateway counts.
+    pub fn set_pod_gateway(&self, gateway: Arc<dyn PodGateway>) {
         // A server belongs to one cluster.
-        let _ = self.0.logs.set(source);
+        let _ = self.0.gateway.set(gateway);
     }
 
     /// Lets requests to Services be answered from here from now on; none can be reached without. A new dialer replaces
@@ -202,7 +199,19 @@ pub struct UserService {
     user: Arc<User>,
 }
 
-type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+impl UserService {
+    /// Answers a request as it came, over a connection or without one.
+    pub(crate) fn answer<B>(&self, request: Request<B>) -> Answer
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (server, user) = (self.server.clone(), Arc::clone(&self.user));
+        Box::pin(async move { Ok(serve(server, Ok(user), request).await) })
+    }
+}
+
+pub(crate) type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
 impl<B> tower::Service<Request<B>> for UserService
 where
@@ -218,8 +227,10 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Answer {
-        let (server, user) = (self.server.clone(), Arc::clone(&self.user));
-        Box::pin(async move { Ok(serve(server, Ok(user), request).await) })
+        if upgrade::is_asked(request.headers()) {
+            return Box::pin(upgrade::through_memory(self.clone(), request).map(Ok));
+        }
+        self.answer(request)
     }
 }
 
@@ -304,10 +315,13 @@ where
         return Ok(response);
     }
     let body = read(body).await?;
-    let output = negotiate::output(&parts.headers)?;
+    // What another program answers is not negotiated with this one.
+    let connects = connect::takes(&target);
+    let output = if connects { Output::default() } else { negotiate::output(&parts.headers)? };
+    let wire = Wire::of(parts);
     let headers = parts.headers.clone();
     let (server, warnings) = (server.clone(), Vec::new());
-    let mut call = Call { server, user, target, resource, query, headers, body, output, warnings };
+    let mut call = Call { server, user, target, resource, query, headers, wire, body, output, warnings };
     let reply = handle(&mut call).await;
     call.warnings.extend(call.resource.deprecation.clone());
     record.name.clone_from(&call.target.name);
@@ -344,7 +358,7 @@ fn misplaced(resource: &Resource, target: &Target) -> Result<Option<Response<Bod
         target.namespace.is_empty() || is_namespace
     };
     match resource.definition {
-        _ if scoped && !target.overlong => Ok(None),
+        _ if scoped && (!target.overlong || connect::takes(target)) => Ok(None),
         Some(_) => Ok(Some(path::not_found())),
         // Collections over all namespaces have a path, which can only be listed.
         None if resource.namespaced && !target.named => Err(ApiError::method_not_allowed()),

@@ -3,11 +3,13 @@
 //! A handler reads and writes the store and answers with a [`Reply`]; how that is written on the wire is decided in
 //! [`reply`] alone.
 
+pub(crate) mod connect;
 mod create;
 mod delete;
 mod eviction;
 pub(crate) mod get;
 pub(crate) mod list;
+mod log;
 mod patch;
 pub(crate) mod path;
 mod pod;
@@ -21,7 +23,9 @@ mod write;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::request::Parts;
+use http::{HeaderMap, Method, Uri};
+use hyper::upgrade::OnUpgrade;
 use jiff::Timestamp;
 
 use crate::access::User;
@@ -46,10 +50,27 @@ pub(crate) struct Call {
     pub(crate) resource: SharedResource,
     pub(crate) query: Query,
     pub(crate) headers: HeaderMap,
+    pub(crate) wire: Wire,
     pub(crate) body: Bytes,
     pub(crate) output: Output,
     /// What the client is warned of, beside the answer.
     pub(crate) warnings: Vec<String>,
+}
+
+/// What of a request only those look at who pass it on.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wire {
+    pub(crate) method: Method,
+    pub(crate) uri: Uri,
+    /// The connection itself, once the answer has been sent; none where the transport cannot be had.
+    pub(crate) upgrade: Option<OnUpgrade>,
+}
+
+impl Wire {
+    pub(crate) fn of(parts: &Parts) -> Self {
+        let upgrade = parts.extensions.get::<OnUpgrade>().cloned();
+        Self { method: parts.method.clone(), uri: parts.uri.clone(), upgrade }
+    }
 }
 
 impl Call {
@@ -62,6 +83,7 @@ impl Call {
             resource: Arc::clone(&self.resource),
             query: Query::default(),
             headers: HeaderMap::new(),
+            wire: Wire::default(),
             body: Bytes::new(),
             output: self.output,
             warnings: Vec::new(),
@@ -166,7 +188,8 @@ pub(crate) async fn handle(call: &mut Call) -> Result<Reply, ApiError> {
     match (call.resource.group.as_str(), call.resource.plural.as_str(), call.target.subresource.as_str()) {
         ("", "pods", "binding") => pod::bind(call),
         ("", "pods", "eviction") => eviction::evict(call).await,
-        ("", "pods", "log") => pod::log(call),
+        ("", "pods", "log") => log::read(call),
+        ("", _, "exec" | "attach" | "portforward" | "proxy") => connect::connect(call).await,
         ("", "serviceaccounts", "token") => token::create(call),
         (_, _, "scale") => match verb {
             Verb::Get => scale::get(call),
@@ -188,7 +211,7 @@ fn allowed_verbs(call: &Call) -> Result<Vec<String>, ApiError> {
     if subresource.is_empty() {
         return Ok(resource.verbs.clone());
     }
-    if call.target.overlong {
+    if call.target.overlong && !connect::takes(&call.target) {
         return Err(ApiError::no_such_path());
     }
     let found = resource.subresources.iter().find(|s| s.name == *subresource);

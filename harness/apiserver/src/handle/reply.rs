@@ -31,6 +31,8 @@ pub(crate) enum Reply {
     Text(StatusCode, String),
     /// A stream of watch events.
     Stream(Body),
+    /// An answer that is passed on as it is.
+    Raw(Response<Body>),
 }
 
 /// Writes an answer in the form that the client asked for.
@@ -48,6 +50,7 @@ pub(crate) fn write(call: &Call, reply: Reply) -> Result<Response<Body>, ApiErro
         Reply::List(metadata, objects) => list_transformed(call, metadata, &objects),
         Reply::Text(status, text) => Ok(text_response(status, text)),
         Reply::Stream(body) => Ok(json_response(StatusCode::OK, body)),
+        Reply::Raw(response) => Ok(response),
     }
 }
 
@@ -207,7 +210,7 @@ pub(crate) fn text_response(status: StatusCode, text: impl Into<Bytes>) -> Respo
     response(status, "text/plain; charset=utf-8", Body::full(text))
 }
 
-fn response(status: StatusCode, content_type: &'static str, body: Body) -> Response<Body> {
+pub(crate) fn response(status: StatusCode, content_type: &'static str, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));

@@ -13,6 +13,7 @@ use crate::cli::exit::Exit;
 use crate::cli::printer::Printer;
 use crate::cli::settings::ServeSettings;
 use crate::cluster::embedded::door::{Door, DoorConfig};
+use crate::cluster::embedded::node::tcp::Medium;
 use crate::cluster::embedded::{Cluster, EmbeddedConfig};
 use crate::target;
 
@@ -45,6 +46,8 @@ async fn run(settings: &ServeSettings, printer: &Printer) -> Result<Exit, Failur
         let config = EmbeddedConfig {
             nodes: EmbeddedConfig::default_nodes(),
             programs: target::programs(),
+            // Time is the machine's here, and clients are other processes.
+            medium: Medium::Sockets,
             ..EmbeddedConfig::new(clock, seed)
         };
         let cluster = Cluster::start(config).await.map_err(|source| failure("cannot start the cluster", source))?;

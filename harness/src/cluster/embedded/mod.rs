@@ -44,11 +44,14 @@ use controllers::orphans::OrphanCollector;
 use controllers::scheduler::Scheduler;
 use controllers::workload::pods;
 use door::{Door, DoorConfig, DoorError};
+use node::containers::Containers;
+use node::gateway::Gateway;
 use node::kubelet::{KubeletConfig, Kubelets};
 use node::log::Logs;
 use node::machine::{Machine, MachineError};
 use node::program::Programs;
-use node::{lease, registration};
+use node::tcp::{Medium, Tcp};
+use node::{images, lease, registration};
 use services::{Answerer, Services};
 
 /// What an embedded cluster is made from.
@@ -65,6 +68,8 @@ pub struct EmbeddedConfig {
     /// How often each node renews its Lease. Real kubelets do so every 10 s; by default no Lease is kept, so that an
     /// idle cluster writes nothing and virtual time need not stop at every renewal.
     pub lease_renewal: Option<Duration>,
+    /// What connections to Pods are made of.
+    pub medium: Medium,
 }
 
 impl EmbeddedConfig {
@@ -83,7 +88,7 @@ impl EmbeddedConfig {
 
     /// A cluster without nodes and images.
     pub fn new(clock: Clock, seed: u64) -> Self {
-        Self { clock, seed, nodes: Vec::new(), programs: Programs::new(), lease_renewal: None }
+        Self { clock, seed, nodes: Vec::new(), programs: Programs::new(), lease_renewal: None, medium: Medium::Memory }
     }
 }
 
@@ -115,6 +120,8 @@ pub struct Cluster {
     nodes: Mutex<Nodes>,
     kubelets: Kubelets,
     logs: Logs,
+    containers: Containers,
+    tcp: Tcp,
     pods: Informer<Pod>,
     services: Services,
     /// Ends everything when it is dropped.
@@ -138,18 +145,22 @@ impl Cluster {
     pub async fn start(config: EmbeddedConfig) -> Result<Self, StartError> {
         let server = ApiServer::new(Config { clock: config.clock, seed: config.seed, ..Config::default() });
         let (pods, logs) = (Informer::new(pods::index), Logs::default());
-        server.set_log_source(Arc::new(logs.clone()));
+        let (containers, tcp) = (Containers::default(), Tcp::new(config.medium));
+        let gateway = Gateway { logs: logs.clone(), containers: containers.clone(), tcp: tcp.clone() };
+        server.set_pod_gateway(Arc::new(gateway));
         let services = Services::default();
         server.set_service_dialer(Arc::new(services.clone()));
         let kubelets = Kubelets::listening_to(&pods, logs.clone());
         let tasks = Mutex::new(start_controllers(&server, &pods));
         let cluster = Self {
             server,
-            programs: config.programs,
+            programs: images::all(config.programs),
             lease_renewal: config.lease_renewal,
             nodes: Mutex::default(),
             kubelets,
             logs,
+            containers,
+            tcp,
             pods,
             services,
             tasks,
@@ -193,6 +204,8 @@ impl Cluster {
             clock: self.server.clock(),
             programs: self.programs.clone(),
             logs: self.logs.clone(),
+            containers: self.containers.clone(),
+            tcp: self.tcp.clone(),
             pods: self.pods.clone(),
         });
         Ok(())

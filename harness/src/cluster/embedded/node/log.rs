@@ -3,7 +3,13 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use slipway_apiserver::service::LogSource;
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use jiff::Timestamp;
+use slipway_apiserver::clock::Clock;
+use slipway_apiserver::gateway::LogOptions;
+use tokio::sync::watch;
 
 use crate::cluster::embedded::controllers::informer::Key;
 
@@ -78,46 +84,131 @@ impl Logs {
         }
     }
 
+    /// A container's log as it is asked for, in pieces; none where there is none.
+    pub(in crate::cluster::embedded) fn stream(
+        &self,
+        pod: &Key,
+        container: &str,
+        options: &LogOptions,
+    ) -> Option<BoxStream<'static, Bytes>> {
+        let registry = self.lock();
+        let attempts = registry.pods.get(pod)?.get(container)?;
+        let log = if options.previous { attempts.previous.clone()? } else { attempts.current.clone() };
+        drop(registry);
+        Some(log.stream(options))
+    }
+
     fn lock(&self) -> MutexGuard<'_, Registry> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl LogSource for Logs {
-    fn read(&self, namespace: &str, pod: &str, container: &str, previous: bool) -> Option<String> {
-        let key = Key { namespace: namespace.to_owned(), name: pod.to_owned() };
-        Self::read(self, &key, Some(container), previous)
-    }
-}
-
 /// What a container has written, oldest lines dropped first. Clones write to the same log.
-#[derive(Clone, Debug, Default)]
-pub struct Log(Arc<Mutex<Lines>>);
+#[derive(Clone, Debug)]
+pub struct Log {
+    clock: Option<Clock>,
+    lines: Arc<Mutex<Lines>>,
+    /// How far it has come, and whether it goes on.
+    news: watch::Sender<Progress>,
+}
 
 #[derive(Debug, Default)]
 struct Lines {
-    lines: VecDeque<String>,
+    lines: VecDeque<Line>,
     bytes: usize,
+    /// How many lines have been dropped from the front.
+    dropped: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Line {
+    at: Timestamp,
+    text: String,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Progress {
+    lines: u64,
+    ended: bool,
+}
+
+impl Default for Log {
+    /// A log whose lines have no time.
+    fn default() -> Self {
+        Self { clock: None, lines: Arc::default(), news: watch::Sender::default() }
+    }
 }
 
 impl Log {
+    /// A log whose lines are stamped by a clock.
+    pub fn timed(clock: Clock) -> Self {
+        Self { clock: Some(clock), ..Self::default() }
+    }
+
     /// Appends text, line by line.
     pub fn write(&self, text: &str) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = self.clock.as_ref().map_or(Timestamp::UNIX_EPOCH, Clock::now);
+        let mut kept = self.lock();
         for line in text.lines() {
             kept.bytes += line.len() + 1;
-            kept.lines.push_back(line.to_owned());
+            kept.lines.push_back(Line { at, text: line.to_owned() });
         }
         while kept.bytes > KEPT_BYTES_MAX {
             let Some(dropped) = kept.lines.pop_front() else { break };
-            kept.bytes -= dropped.len() + 1;
+            kept.bytes -= dropped.text.len() + 1;
+            kept.dropped += 1;
         }
+        let lines = kept.dropped + kept.lines.len() as u64;
+        drop(kept);
+        self.news.send_modify(|progress| progress.lines = lines);
+    }
+
+    /// Nothing more will be written: whoever follows has read it all.
+    pub fn end(&self) {
+        self.news.send_modify(|progress| progress.ended = true);
+    }
+
+    /// What is asked for, line by line; with `follow` until the end.
+    fn stream(&self, options: &LogOptions) -> BoxStream<'static, Bytes> {
+        let (first, from) = {
+            let kept = self.lock();
+            let since = |line: &&Line| options.since.is_none_or(|since| line.at >= since);
+            let chosen: Vec<&Line> = kept.lines.iter().filter(since).collect();
+            let skipped = options.tail_lines.map_or(0, |lines| chosen.len().saturating_sub(lines));
+            let text = chosen.into_iter().skip(skipped).map(|line| line.show(options.timestamps)).collect::<String>();
+            (text, kept.dropped + kept.lines.len() as u64)
+        };
+        let first = stream::iter((!first.is_empty()).then(|| Bytes::from(first)));
+        if !options.follow {
+            return first.boxed();
+        }
+        let (log, news, timestamps) = (self.clone(), self.news.subscribe(), options.timestamps);
+        let rest = stream::unfold((log, news, from), move |(log, mut news, from)| async move {
+            let progress = *news.wait_for(|progress| progress.ended || progress.lines > from).await.ok()?;
+            if progress.lines <= from {
+                return None;
+            }
+            let (text, next) = log.after(from, timestamps);
+            Some((Bytes::from(text), (log, news, next)))
+        });
+        first.chain(rest).boxed()
+    }
+
+    /// The lines from a place on, and the place behind them.
+    fn after(&self, from: u64, timestamps: bool) -> (String, u64) {
+        let kept = self.lock();
+        let skipped = usize::try_from(from.saturating_sub(kept.dropped)).unwrap_or(usize::MAX);
+        let text = kept.lines.iter().skip(skipped).map(|line| line.show(timestamps)).collect();
+        (text, kept.dropped + kept.lines.len() as u64)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Lines> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Everything kept, each line ended.
     pub fn text(&self) -> String {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
+        self.lock().lines.iter().flat_map(|line| [line.text.as_str(), "\n"]).collect()
     }
 
     /// The last lines, at most this many lines and bytes.
@@ -134,9 +225,44 @@ impl Log {
     }
 }
 
+impl Line {
+    fn show(&self, timestamp: bool) -> String {
+        if timestamp { format!("{:.9} {}\n", self.at, self.text) } else { format!("{}\n", self.text) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn who_follows_a_log_reads_every_line_once_until_the_container_has_ended() {
+        let log = Log::default();
+        log.write("one\ntwo");
+        let options = LogOptions { follow: true, tail_lines: Some(1), ..LogOptions::default() };
+        let read = log.stream(&options).collect::<Vec<_>>();
+        let write = async {
+            tokio::task::yield_now().await;
+            log.write("three");
+            tokio::task::yield_now().await;
+            log.write("four\nfive");
+            log.end();
+        };
+        let (pieces, ()) = tokio::join!(read, write);
+        assert_eq!(pieces.concat(), b"two\nthree\nfour\nfive\n");
+    }
+
+    #[tokio::test]
+    async fn a_log_can_be_asked_for_by_time_and_shows_when_its_lines_were_written() {
+        let log = Log::timed(Clock::starting_at("2030-01-01T00:00:00Z".parse().expect("a time")));
+        log.write("one");
+        let read = async |options: LogOptions| log.stream(&options).collect::<Vec<_>>().await.concat();
+        let timed = read(LogOptions { timestamps: true, ..LogOptions::default() }).await;
+        let timed = String::from_utf8(timed).expect("text");
+        assert!(timed.starts_with("2030-01-01T00:00:00.") && timed.ends_with("Z one\n"), "{timed}");
+        let later = Some("2030-01-01T01:00:00Z".parse().expect("a time"));
+        assert!(read(LogOptions { since: later, ..LogOptions::default() }).await.is_empty());
+    }
 
     #[test]
     fn the_tail_keeps_the_last_lines_within_the_bytes_and_never_splits_a_character() {

@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::files::{Changes, Files};
 use super::host::{Errno, Network};
 use super::log::Log;
+use super::tcp::{Entry, Listener, Socket, State, Stream, Tcp};
 
 /// The path that a container writes its last words to, unless its Pod names another.
 pub const TERMINATION_LOG: &str = "/dev/termination-log";
@@ -24,6 +27,11 @@ pub const TERMINATION_LOG: &str = "/dev/termination-log";
 pub trait Program: Send + Sync + 'static {
     /// Runs until it ends, or until it has been told to stop and has done so.
     fn run(&self, process: Process) -> BoxFuture<'static, Exit>;
+
+    /// Whether the image holds a shell and the usual commands, so that some can be run in its containers.
+    fn has_commands(&self, _env: &BTreeMap<String, String>) -> bool {
+        true
+    }
 }
 
 impl<F, Run> Program for F
@@ -58,6 +66,8 @@ pub struct Process {
     pub files: Files,
     /// Network.
     pub network: NetworkAccess,
+    /// Its Pod's ports and connections.
+    pub tcp: PodNetwork,
     /// Where what it prints goes.
     pub log: Log,
     /// Where it writes its last words.
@@ -73,6 +83,64 @@ impl Process {
     /// Those of the file system.
     pub fn last_words(&self, text: &str) -> std::io::Result<()> {
         self.files.write(&self.termination_log, text.as_bytes(), 0o666)
+    }
+}
+
+/// A Pod's TCP: where its programs listen and connect.
+#[derive(Clone, Debug)]
+pub struct PodNetwork {
+    tcp: Tcp,
+    address: IpAddr,
+}
+
+impl PodNetwork {
+    /// The TCP of the Pod that has an address.
+    pub fn new(tcp: Tcp, address: IpAddr) -> Self {
+        Self { tcp, address }
+    }
+
+    /// The Pod's address.
+    pub fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// Listens on a port; `v6` makes it an IPv6 socket, which serves IPv4 all the same.
+    ///
+    /// # Errors
+    /// `EADDRINUSE`, or what the system says.
+    pub async fn listen(&self, port: u16, v6: bool) -> io::Result<Listener> {
+        self.tcp.listen(self.address, port, v6).await
+    }
+
+    /// Connects to an address of the cluster; `localhost` is the Pod itself.
+    ///
+    /// # Errors
+    /// `ECONNREFUSED`, an address that is none, or what the system says.
+    pub async fn connect(&self, host: &str, port: u16) -> io::Result<Stream> {
+        let to = match host {
+            "localhost" | "127.0.0.1" | "::1" => self.address,
+            address => address.parse().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?,
+        };
+        self.tcp.connect(self.address, SocketAddr::new(to, port)).await
+    }
+
+    /// Connects to the Pod from somewhere else.
+    ///
+    /// # Errors
+    /// See [`PodNetwork::connect`].
+    pub async fn connect_from(&self, client: IpAddr, port: u16) -> io::Result<Stream> {
+        self.tcp.connect(client, SocketAddr::new(self.address, port)).await
+    }
+
+    /// Keeps a connection from somewhere in the Pod's table, whose bytes nobody looks at.
+    pub fn hold(&self, port: u16, remote: SocketAddr, v6: bool) -> Entry {
+        let local = SocketAddr::new(self.address, port);
+        self.tcp.enter(Socket { local, remote, state: State::Established, v6 })
+    }
+
+    /// The Pod's sockets.
+    pub fn sockets(&self) -> Vec<(u64, Socket)> {
+        self.tcp.sockets(self.address)
     }
 }
 

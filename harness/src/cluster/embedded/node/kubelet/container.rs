@@ -17,6 +17,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::board::Slot;
 use super::pod::Sandbox;
@@ -24,6 +25,7 @@ use super::volumes::{self, Volumes};
 use super::{env, image};
 use crate::cluster::embedded::controllers::informer::Key;
 use crate::cluster::embedded::controllers::recorder::Severity;
+use crate::cluster::embedded::node::containers::Live;
 use crate::cluster::embedded::node::files::{Files, Mount};
 use crate::cluster::embedded::node::log::Log;
 use crate::cluster::embedded::node::program::{Exit, NetworkAccess, Process, Program, TERMINATION_LOG};
@@ -145,7 +147,7 @@ fn process(
     let mut mounts = volumes::mounts(container, volumes, &environment)?;
     mounts.push(Mount { at: PathBuf::from(&termination_log), source: message_file, read_only: false });
     let read_only = own.read_only_root_filesystem == Some(true);
-    let log = Log::default();
+    let log = Log::timed(sandbox.kubelet.clock);
     sandbox.kubelet.logs.begin(&Key::of(sandbox.pod.as_ref()), &container.name, log.clone());
     let privileged = own.privileged == Some(true);
     // Capabilities that are added reach root only.
@@ -156,9 +158,10 @@ fn process(
         env: environment,
         files: Files::container(root, read_only, mounts, user, changes.clone()),
         network: NetworkAccess::new(Arc::clone(&sandbox.network), net_admin, privileged && user == 0, changes),
+        tcp: sandbox.tcp()?,
         log,
         termination_log,
-        stop: sandbox.stop.signal(),
+        stop: CancellationToken::new(),
     })
 }
 
@@ -219,9 +222,20 @@ async fn run_once(
     });
     sandbox.event(Severity::Normal, "Started", format!("Started container {name}")).await;
     let (log, files, message_path) = (process.log.clone(), process.files.clone(), process.termination_log.clone());
+    let signal = process.stop.clone();
+    let live = Live {
+        env: process.env.clone(),
+        files: files.clone(),
+        network: process.tcp.clone(),
+        signal: signal.clone(),
+        ended: CancellationToken::new(),
+        has_commands: program.has_commands(&process.env),
+    };
+    let place = sandbox.kubelet.containers.enter(&sandbox.pod.uid().unwrap_or_default(), name, live);
     let program = AssertUnwindSafe(async move { program.run(process).await }).catch_unwind();
     let stopping = async {
         sandbox.stop.asked().await;
+        signal.cancel();
         sandbox.event(Severity::Normal, "Killing", format!("Stopping container {name}")).await;
         std::future::pending::<()>().await;
     };
@@ -237,6 +251,8 @@ async fn run_once(
         () = sandbox.stop.killed() => KILLED,
         () = stopping => KILLED,
     };
+    drop(place);
+    log.end();
     let message = last_words(&files, &message_path, container, code, &log);
     let ended = terminated(code, message, started, sandbox.kubelet.clock.now(), id);
     sandbox.board.set(slot, |status| {

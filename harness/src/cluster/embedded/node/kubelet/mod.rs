@@ -26,9 +26,11 @@ use slipway_apiserver::clock::Clock;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::containers::Containers;
 use super::log::Logs;
 use super::machine::Machine;
 use super::program::Programs;
+use super::tcp::Tcp;
 use crate::cluster::embedded::controllers::informer::{Change, Informer, Key};
 use crate::cluster::embedded::controllers::recorder::Recorder;
 
@@ -47,6 +49,8 @@ pub(in crate::cluster::embedded) struct Kubelet {
     pub(super) programs: Programs,
     pub(super) recorder: Recorder,
     pub(super) logs: Logs,
+    pub(super) containers: Containers,
+    pub(super) tcp: Tcp,
     pub(super) pods: Informer<Pod>,
     workers: Mutex<BTreeMap<String, Worker>>,
 }
@@ -68,6 +72,8 @@ pub(in crate::cluster::embedded) struct KubeletConfig {
     pub(in crate::cluster::embedded) clock: Clock,
     pub(in crate::cluster::embedded) programs: Programs,
     pub(in crate::cluster::embedded) logs: Logs,
+    pub(in crate::cluster::embedded) containers: Containers,
+    pub(in crate::cluster::embedded) tcp: Tcp,
     pub(in crate::cluster::embedded) pods: Informer<Pod>,
 }
 
@@ -135,7 +141,7 @@ impl Kubelets {
 
 impl Kubelet {
     fn new(node: String, config: KubeletConfig) -> Self {
-        let KubeletConfig { machine, ip, pod_subnet, client, clock, programs, logs, pods } = config;
+        let KubeletConfig { machine, ip, pod_subnet, client, clock, programs, logs, containers, tcp, pods } = config;
         let recorder = Recorder::new(client.clone(), clock, "kubelet", Some(&node));
         Self {
             node,
@@ -148,6 +154,8 @@ impl Kubelet {
             programs,
             recorder,
             logs,
+            containers,
+            tcp,
             pods,
             workers: Mutex::default(),
         }

@@ -26,6 +26,7 @@ use super::{Kubelet, Update, has_ended};
 use crate::cluster::embedded::controllers::informer::Key;
 use crate::cluster::embedded::controllers::recorder::Severity;
 use crate::cluster::embedded::node::host::Network;
+use crate::cluster::embedded::node::program::PodNetwork;
 
 /// The first and the longest wait before volumes are tried again.
 const MOUNT_RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(122));
@@ -240,6 +241,13 @@ impl Sandbox {
             }
         }
         sources
+    }
+
+    /// The Pod's ports and connections.
+    pub(super) fn tcp(&self) -> Result<PodNetwork, String> {
+        let address = &self.addresses.pod;
+        let parsed = address.parse().map_err(|error| format!("{address} is no address: {error}"))?;
+        Ok(PodNetwork::new(self.kubelet.tcp.clone(), parsed))
     }
 
     pub(super) fn home(&self) -> &Path {

@@ -42,11 +42,6 @@ impl Stop {
         self.signal.cancelled().await;
     }
 
-    /// What a program hears the signal by.
-    pub(super) fn signal(&self) -> CancellationToken {
-        self.signal.child_token()
-    }
-
     /// Waits until the grace period is over.
     pub(super) async fn killed(&self) {
         let mut heard = self.kill_at.subscribe();

@@ -1,5 +1,7 @@
 //! Pods on a simulated node, from creation to the end, in virtual time.
 
+mod streams;
+
 use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::Job;
