@@ -6,6 +6,8 @@ pub mod connections;
 pub mod gate;
 mod isolate;
 mod measures;
+#[cfg(test)]
+mod mock;
 pub mod namespaces;
 mod notices;
 pub mod overrides;

@@ -1,11 +1,8 @@
 //! Sources against a cluster that does not do as it is asked.
 
-use std::pin::pin;
-
-use http::{Request, Response, StatusCode};
-use kube::client::Body;
 use serde_json::{Value, json};
 
+use super::super::mock::{self, Exchange, ok, refuses, says};
 use super::*;
 
 const PODS: &str = "/api/v1/namespaces/shop/pods";
@@ -28,49 +25,19 @@ fn sources(text: &str) -> Vec<Source> {
     serde_yaml::from_str(text).unwrap()
 }
 
-/// A call that is expected, and its answer.
-struct Exchange(String, u16, String);
-
 fn proxy(port: u16, path: &str, code: u16, answer: &str) -> Exchange {
-    Exchange(format!("{PODS}/web-1:{port}/proxy{path}"), code, answer.to_owned())
-}
-
-fn refused(path: String, code: u16, reason: &str) -> Exchange {
-    let status = json!({
-        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": format!("it is {reason}"),
-        "reason": reason, "code": code,
-    });
-    Exchange(path, code, status.to_string())
+    says(format!("GET {PODS}/web-1:{port}/proxy{path}"), code, answer)
 }
 
 fn slices(uid: &str) -> Exchange {
     let endpoint = json!({ "addresses": ["10.1.2.3"], "targetRef": { "kind": "Pod", "name": "web-1", "uid": uid } });
-    let list = json!({ "metadata": {}, "items": [
-        { "metadata": { "name": "web" }, "addressType": "IPv4", "endpoints": [endpoint] },
-    ] });
-    Exchange(SLICES.to_owned(), 200, list.to_string())
+    let slice = json!({ "metadata": { "name": "web" }, "addressType": "IPv4", "endpoints": [endpoint] });
+    ok(format!("GET {SLICES}"), &json!({ "metadata": {}, "items": [slice] }))
 }
 
 /// Reads against exactly these exchanges.
 async fn against(pod: Pod, text: &str, exchanges: Vec<Exchange>) -> Reading {
-    let (service, handle) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
-    let client = Client::new(service, "default");
-    let server = tokio::spawn(async move {
-        let mut handle = pin!(handle);
-        let mut expected = exchanges.into_iter();
-        while let Some((request, reply)) = handle.next_request().await {
-            let path = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
-            let Some(Exchange(wanted, code, answer)) = expected.next() else { panic!("unexpected {path}") };
-            assert!(path.starts_with(&wanted), "{path} instead of {wanted}");
-            let status = StatusCode::from_u16(code).unwrap();
-            reply.send_response(Response::builder().status(status).body(Body::from(answer.into_bytes())).unwrap());
-        }
-        assert_eq!(expected.map(|it| it.0).collect::<Vec<_>>(), Vec::<String>::new(), "not called");
-    });
-    let reading = read(&client, &pod, &sources(text)).await;
-    drop(client);
-    server.await.unwrap();
-    reading
+    mock::against(exchanges, async |client| read(&client, &pod, &sources(text)).await).await.0
 }
 
 fn found(source: Kind, connections: u64) -> Found {
@@ -97,11 +64,10 @@ async fn the_first_source_that_can_be_read_decides_and_the_others_are_told_of() 
 async fn a_source_that_the_api_server_refuses_is_no_idle_pod() {
     for (code, reason) in [(403, "Forbidden"), (404, "NotFound"), (429, "TooManyRequests"), (503, "ServiceUnavailable")]
     {
-        let path = |rest: &str| format!("{PODS}/web-1{rest}");
         let exchanges = vec![
-            refused(path(":8080/proxy/"), code, reason),
-            refused(path(":9090/proxy/metrics"), code, reason),
-            refused(SLICES.to_owned(), code, reason),
+            refuses(format!("GET {PODS}/web-1:8080/proxy/"), code, reason),
+            refuses(format!("GET {PODS}/web-1:9090/proxy/metrics"), code, reason),
+            refuses(format!("GET {SLICES}"), code, reason),
         ];
         let text = "[{http: {port: 8080}}, {prometheus: {port: 9090, metric: open}}, endpoints]";
         let reading = against(pod("logs"), text, exchanges).await;
@@ -114,7 +80,7 @@ async fn a_source_that_the_api_server_refuses_is_no_idle_pod() {
 
 #[tokio::test(start_paused = true)]
 async fn each_container_is_looked_into_until_nobody_may() {
-    let exec = |code, reason| refused(format!("{PODS}/web-1/exec"), code, reason);
+    let exec = |code, reason| refuses(format!("GET {PODS}/web-1/exec"), code, reason);
     let broken = vec![exec(500, "InternalError"), exec(500, "InternalError"), slices("one")];
     let reading = against(pod("logs"), "[sockets, endpoints]", broken).await;
     assert_eq!(reading.found, Some(found(Kind::Endpoints, 1)));
@@ -140,7 +106,7 @@ async fn sidecars_are_asked_where_there_are_any_and_their_absence_is_no_failure(
 
     let page = "envoy_listener_downstream_cx_active{listener_address=\"0.0.0.0_15006\"} 1\n";
     let exchanges = vec![
-        refused(format!("{PODS}/web-1:15090/proxy/stats/prometheus"), 503, "ServiceUnavailable"),
+        refuses(format!("GET {PODS}/web-1:15090/proxy/stats/prometheus"), 503, "ServiceUnavailable"),
         proxy(15020, "/stats/prometheus?filter=", 200, page),
     ];
     let reading = against(pod("istio-proxy"), "[linkerd, envoy, endpoints]", exchanges).await;
@@ -153,11 +119,10 @@ async fn sidecars_are_asked_where_there_are_any_and_their_absence_is_no_failure(
 
 #[tokio::test(start_paused = true)]
 async fn a_long_list_of_slices_is_read_to_its_end() {
-    let first = json!({ "metadata": { "continue": "more" }, "items": [] }).to_string();
-    let exchanges = vec![
-        Exchange(format!("{SLICES}?&limit=500"), 200, first),
-        Exchange(format!("{SLICES}?&limit=500&continue=more"), 200, slices("one").2),
-    ];
+    let mut last = slices("one");
+    last.call = format!("GET {SLICES}?&limit=500&continue=more");
+    let first = json!({ "metadata": { "continue": "more" }, "items": [] });
+    let exchanges = vec![ok(format!("GET {SLICES}?&limit=500"), &first), last];
     assert_eq!(against(pod("logs"), "[endpoints]", exchanges).await.found, Some(found(Kind::Endpoints, 1)));
 }
 
@@ -167,17 +132,8 @@ async fn an_answer_without_an_end_is_not_waited_for_nor_kept() {
     let reading = against(pod("logs"), "[{http: {port: 80}}]", vec![proxy(80, "/", 200, &endless)]).await;
     assert!(reading.skipped[0].why.contains("more than 4194304 bytes"), "{reading}");
 
-    let (service, handle) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
-    let silent = tokio::spawn(async move {
-        let mut handle = pin!(handle);
-        let request = handle.next_request().await;
-        std::future::pending::<()>().await;
-        drop(request);
-    });
-    let client = Client::new(service, "default");
-    let reading = read(&client, &pod("logs"), &sources("[{http: {port: 80}}]")).await;
+    let reading = read(&mock::silence(), &pod("logs"), &sources("[{http: {port: 80}}]")).await;
     assert_eq!(reading.skipped[0].why, "no answer within 5s");
-    silent.abort();
 }
 
 #[test]
