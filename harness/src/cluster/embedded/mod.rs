@@ -42,7 +42,7 @@ use controllers::job::JobController;
 use controllers::namespace::NamespaceController;
 use controllers::orphans::OrphanCollector;
 use controllers::scheduler::Scheduler;
-use controllers::workload::pods;
+use controllers::workload::{self, ownership};
 use door::{Door, DoorConfig, DoorError};
 use node::containers::Containers;
 use node::gateway::Gateway;
@@ -144,7 +144,7 @@ impl Cluster {
     /// See [`StartError`].
     pub async fn start(config: EmbeddedConfig) -> Result<Self, StartError> {
         let server = ApiServer::new(Config { clock: config.clock, seed: config.seed, ..Config::default() });
-        let (pods, logs) = (Informer::new(pods::index), Logs::default());
+        let (pods, logs) = (Informer::new(ownership::index), Logs::default());
         let (containers, tcp) = (Containers::default(), Tcp::new(config.medium));
         let gateway = Gateway { logs: logs.clone(), containers: containers.clone(), tcp: tcp.clone() };
         server.set_pod_gateway(Arc::new(gateway));
@@ -339,6 +339,7 @@ fn start_controllers(server: &ApiServer, pods: &Informer<Pod>) -> JoinSet<()> {
     tasks.spawn(endpoints.run());
     let disruption = DisruptionController::new(server.clone(), manager.clone(), budgets.clone(), pods.clone());
     tasks.spawn(disruption.run());
+    workload::start::all(&mut tasks, &manager, clock, pods);
     let namespace = NamespaceController::new(server.clone(), manager.clone(), clock, namespaces.clone());
     let garbage = GarbageCollector::new(server.clone(), manager.clone(), kinds_changed, namespace.when_objects_go());
     tasks.spawn(namespace.run());

@@ -2,6 +2,7 @@
 //!
 //! The edges share one cache per kind ([`informer`]) and wait on a [`queue`]; none of them polls.
 
+pub(super) mod deployment;
 pub(super) mod disruption;
 pub(super) mod endpointslice;
 pub(super) mod garbage;
@@ -12,5 +13,6 @@ pub(super) mod namespace;
 pub(super) mod orphans;
 pub(super) mod queue;
 pub(super) mod recorder;
+pub(super) mod replicaset;
 pub(super) mod scheduler;
 pub(super) mod workload;

@@ -24,7 +24,7 @@ use thiserror::Error;
 use super::informer::{Change, Informer, Key};
 use super::queue::Queue;
 use super::recorder::{Recorder, Severity};
-use super::workload::pods;
+use super::workload::ownership;
 use decide::Uncountable;
 
 const UNMANAGED: &str = "were found to be unmanaged. As a result, the status of the PDB cannot be calculated correctly, \
@@ -165,7 +165,7 @@ impl DisruptionController {
         let mut wanted: BTreeMap<String, i32> = BTreeMap::new();
         let mut unmanaged = false;
         for pod in pods {
-            let Some(owner) = pods::controller(pod.as_ref()) else {
+            let Some(owner) = ownership::controller(pod.as_ref()) else {
                 unmanaged = true;
                 continue;
             };
@@ -193,7 +193,7 @@ impl DisruptionController {
             let Some(set) = api.get_opt(&owner.name).await?.filter(|set| set.uid().as_ref() == Some(&owner.uid)) else {
                 return Ok(None);
             };
-            return match pods::controller(&set).filter(|above| above.kind == "Deployment") {
+            return match ownership::controller(&set).filter(|above| above.kind == "Deployment") {
                 Some(deployment) => self.scale_of(namespace, deployment).await,
                 None => Ok(Some((owner.uid.clone(), set.spec.and_then(|spec| spec.replicas).unwrap_or(1)))),
             };

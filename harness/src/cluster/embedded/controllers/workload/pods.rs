@@ -4,31 +4,8 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Pod, PodCondition};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::ResourceExt;
 
-/// What Pods are found by: the uid of the object that controls them, or their namespace (see [`uncontrolled`]).
-#[expect(clippy::unnecessary_wraps, reason = "an index may leave objects out")]
-pub(in crate::cluster::embedded) fn index(pod: &Pod) -> Option<String> {
-    Some(controller(pod).map_or_else(|| uncontrolled(pod), |owner| owner.uid.clone()))
-}
-
-/// Where the index has the Pods of a namespace that nothing controls.
-fn uncontrolled(pod: &Pod) -> String {
-    uncontrolled_in(pod.metadata.namespace.as_deref().unwrap_or_default())
-}
-
-/// Where the index has the Pods of a namespace that nothing controls.
-pub(in crate::cluster::embedded) fn uncontrolled_in(namespace: &str) -> String {
-    format!("{namespace}/")
-}
-
-/// The reference to the object that controls another one.
-pub(in crate::cluster::embedded) fn controller<K: kube::Resource>(object: &K) -> Option<&OwnerReference> {
-    object.owner_references().iter().find(|owner| owner.controller == Some(true))
-}
-
-/// A Pod's uid.
+/// An object's uid.
 pub(in crate::cluster::embedded) fn uid<K: kube::Resource>(object: &K) -> &str {
     object.meta().uid.as_deref().unwrap_or_default()
 }
@@ -92,10 +69,4 @@ pub(in crate::cluster::embedded) fn available_in(
 ) -> Option<Duration> {
     let left = SignedDuration::from_secs(min_ready_seconds.into()) - now.duration_since(ready_since(pod)?);
     Some(Duration::try_from(left).unwrap_or(Duration::ZERO))
-}
-
-/// The sum of what a Pod's containers have been restarted, the largest first.
-pub(in crate::cluster::embedded) fn restarts(pod: &Pod) -> i32 {
-    let statuses = pod.status.as_ref().and_then(|status| status.container_statuses.as_ref());
-    statuses.into_iter().flatten().map(|status| status.restart_count).max().unwrap_or(0)
 }
