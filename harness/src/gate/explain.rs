@@ -95,7 +95,7 @@ fn inputs(verdict: &Verdict, troubles: &Troubles) -> Vec<String> {
     for reason in &verdict.reasons {
         match reason {
             Reason::PolicyMissing => {
-                say(format!("there is no policy at {}", files.policy_file), "write one, or name it with --policy")
+                say(format!("there is no policy at {}", files.policy_file), "write one, or name it with --policy");
             }
             Reason::PolicyInvalid if verdict.checks.is_empty() => say(
                 format!("the policy {} cannot be used{}", files.policy_file, because(&troubles.policy)),
