@@ -7,4 +7,5 @@ pub mod gate;
 pub mod runner;
 pub mod scenario;
 pub mod sim;
+pub mod sli;
 pub mod target;

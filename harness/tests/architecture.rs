@@ -206,6 +206,15 @@ fn only_the_command_line_reads_the_environment() {
 }
 
 #[test]
+fn indicators_know_nothing_of_what_is_measured() {
+    nowhere(&uses(
+        "harness/src/sli",
+        r"crate::(cli|cluster|runner|scenario|sim|target)\b|slipway_|std::(env|net|process)\b|\basync\b|kube::",
+        &[],
+    ));
+}
+
+#[test]
 fn the_gate_is_a_function_of_what_it_is_given() {
     nowhere(&uses(
         "harness/src/gate",
