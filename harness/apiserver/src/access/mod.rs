@@ -5,6 +5,7 @@
 
 pub(crate) mod account;
 pub mod bootstrap;
+pub(crate) mod escalation;
 pub mod rbac;
 pub mod token;
 pub mod user;
@@ -215,14 +216,16 @@ pub(crate) fn authorize_path(server: &ApiServer, user: &User, verb: &str, path: 
 }
 
 fn decide(server: &ApiServer, user: &User, about: &Attributes) -> Result<(), ApiError> {
-    if rbac::allows(&server.0.store, user, about) { Ok(()) } else { Err(forbidden(user, about)) }
+    let verdict = rbac::decide(&server.0.store, user, about);
+    if verdict.allowed { Ok(()) } else { Err(forbidden(user, about, &verdict.reason)) }
 }
 
 /// 403 in the words of a real server.
-fn forbidden(user: &User, about: &Attributes) -> ApiError {
+fn forbidden(user: &User, about: &Attributes, reason: &str) -> ApiError {
     let name = quote(&user.name);
+    let because = if reason.is_empty() { String::new() } else { format!(": {reason}") };
     if let Some(path) = &about.path {
-        let message = format!("forbidden: User {name} cannot {} path {}", about.verb, quote(path));
+        let message = format!("forbidden: User {name} cannot {} path {}{because}", about.verb, quote(path));
         return ApiError { details: json!({}), ..ApiError::new(StatusCode::FORBIDDEN, "Forbidden", message) };
     }
     let scope = match about.namespace.as_str() {
@@ -230,7 +233,7 @@ fn forbidden(user: &User, about: &Attributes) -> ApiError {
         namespace => format!("in the namespace {}", quote(namespace)),
     };
     let why = format!(
-        "User {name} cannot {} resource {} in API group {} {scope}",
+        "User {name} cannot {} resource {} in API group {} {scope}{because}",
         about.verb,
         quote(&about.resource),
         quote(&about.group)

@@ -1,39 +1,142 @@
 //! Roles and bindings, evaluated as they stand in the store.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::Attributes;
 use super::user::{MASTERS, User};
+use crate::field::quote;
+use crate::lifecycle::meta;
+use crate::status::ApiError;
 use crate::store::{GroupResource, Key, Store};
 
 const GROUP: &str = "rbac.authorization.k8s.io";
+/// How the user names of service accounts begin.
+const ACCOUNT: &str = "system:serviceaccount:";
+
+/// What was decided, and why.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// Whether the user may.
+    pub allowed: bool,
+    /// Which binding says so, or what could not be looked up; empty where there is nothing to say.
+    pub reason: String,
+}
 
 /// Whether a user may do something.
-pub fn allows(store: &Store, user: &User, about: &Attributes) -> bool {
+pub fn decide(store: &Store, user: &User, about: &Attributes) -> Verdict {
     if user.is_in(MASTERS) {
-        return true;
+        return Verdict { allowed: true, reason: String::new() };
     }
     let namespace = if about.path.is_some() { "" } else { about.namespace.as_str() };
-    any_rule(store, user, namespace, |rule| covers(rule, about))
+    let mut granted = None;
+    let missing = visit(store, user, namespace, |source, rule| {
+        let covered = covers(rule, about);
+        if covered {
+            granted = Some(format!("RBAC: allowed by {}", source.describe()));
+        }
+        covered
+    });
+    match granted {
+        Some(reason) => Verdict { allowed: true, reason },
+        None => Verdict { allowed: false, reason: unresolved(&missing) },
+    }
+}
+
+fn unresolved(missing: &[String]) -> String {
+    match missing {
+        [] => String::new(),
+        [one] => format!("RBAC: {one}"),
+        many => format!("RBAC: [{}]", many.join(", ")),
+    }
+}
+
+/// The rules that apply to a user in a namespace, and what could not be looked up.
+pub fn rules_for(store: &Store, user: &User, namespace: &str) -> (Vec<Value>, Vec<String>) {
+    let mut rules = Vec::new();
+    let missing = visit(store, user, namespace, |_, rule| {
+        rules.push(rule.clone());
+        false
+    });
+    (rules, missing)
 }
 
 /// What a user may do in a namespace, as the status of a `SelfSubjectRulesReview`.
 pub fn rules_of(store: &Store, user: &User, namespace: &str) -> Value {
-    let (mut resources, mut paths) = (Vec::new(), Vec::new());
-    if user.is_in(MASTERS) {
-        resources.push(json!({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}));
-        paths.push(json!({"verbs": ["*"], "nonResourceURLs": ["*"]}));
-    }
-    any_rule(store, user, namespace, |rule| {
-        let list = if rule["nonResourceURLs"].is_array() { &mut paths } else { &mut resources };
-        list.push(rule.clone());
-        false
+    let (rules, missing) = rules_for(store, user, namespace);
+    let with = |wanted: &str, fields: &[&str]| -> Vec<Value> {
+        let filled = |rule: &&Value| rule[wanted].as_array().is_some_and(|list| !list.is_empty());
+        let picked = rules.iter().filter(filled).map(|rule| {
+            let fields = fields.iter().filter(|field| rule[**field].as_array().is_some_and(|list| !list.is_empty()));
+            fields.map(|field| ((*field).to_owned(), rule[*field].clone())).collect::<Map<_, _>>().into()
+        });
+        picked.collect()
+    };
+    let mut status = json!({
+        "resourceRules": with("resources", &["verbs", "apiGroups", "resources", "resourceNames"]),
+        "nonResourceRules": with("nonResourceURLs", &["verbs", "nonResourceURLs"]),
+        "incomplete": !missing.is_empty(),
     });
-    json!({"resourceRules": resources, "nonResourceRules": paths, "incomplete": false})
+    if !missing.is_empty() {
+        status["evaluationError"] = missing.join(", ").into();
+    }
+    status
 }
 
-/// Offers each rule that applies to a user in a namespace, until one is taken.
-fn any_rule(store: &Store, user: &User, namespace: &str, mut take: impl FnMut(&Value) -> bool) -> bool {
+/// The rules of the role that a binding refers to; of a cluster role where it is of that kind.
+///
+/// # Errors
+/// 404 in the words of the role's own resource.
+pub fn rules_of_role(store: &Store, reference: &Value, namespace: &str) -> Result<Vec<Value>, ApiError> {
+    let name = reference["name"].as_str().unwrap_or_default();
+    let (resource, key) = match reference["kind"].as_str() {
+        Some("ClusterRole") => ("clusterroles", Key::new("", name)),
+        _ => ("roles", Key::new(namespace, name)),
+    };
+    match store.get(&GroupResource::new(GROUP, resource), &key) {
+        Some(role) => Ok(role.value["rules"].as_array().cloned().unwrap_or_default()),
+        None => Err(ApiError::not_found(GROUP, resource, name)),
+    }
+}
+
+/// Whence a rule applies to a user.
+struct Source<'a> {
+    binding: &'a Value,
+    subject: &'a Value,
+}
+
+impl Source<'_> {
+    /// In the words of a real server.
+    fn describe(&self) -> String {
+        let (reference, kind) = (&self.binding["roleRef"], text(&self.binding["kind"]));
+        let (name, namespace) = (meta(self.binding, "name"), meta(self.binding, "namespace"));
+        let binding = if namespace.is_empty() { name.to_owned() } else { format!("{name}/{namespace}") };
+        let subject = match text(&self.subject["namespace"]) {
+            _ if self.subject["kind"] != "ServiceAccount" => text(&self.subject["name"]).to_owned(),
+            "" => format!("{}/{namespace}", text(&self.subject["name"])),
+            own => format!("{}/{own}", text(&self.subject["name"])),
+        };
+        format!(
+            "{kind} {} of {} {} to {} {}",
+            quote(&binding),
+            text(&reference["kind"]),
+            quote(text(&reference["name"])),
+            text(&self.subject["kind"]),
+            quote(&subject)
+        )
+    }
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+/// Offers each rule that applies to a user in a namespace, until one is taken. Returns what could not be looked up.
+fn visit(
+    store: &Store,
+    user: &User,
+    namespace: &str,
+    mut take: impl FnMut(&Source<'_>, &Value) -> bool,
+) -> Vec<String> {
     let bindings = |resource: &str, namespace: Option<&str>| {
         let bindings = store.list(&GroupResource::new(GROUP, resource), namespace, None);
         // The present is never compacted.
@@ -43,29 +146,34 @@ fn any_rule(store: &Store, user: &User, namespace: &str, mut take: impl FnMut(&V
     if !namespace.is_empty() {
         all.extend(bindings("rolebindings", Some(namespace)));
     }
-    all.iter().filter(|binding| names_user(&binding.value, user)).any(|binding| {
-        let reference = &binding.value["roleRef"];
-        let name = reference["name"].as_str().unwrap_or_default();
-        let (resource, key) = match reference["kind"].as_str() {
-            Some("ClusterRole") => ("clusterroles", Key::new("", name)),
-            _ => ("roles", Key::new(super::super::lifecycle::meta(&binding.value, "namespace"), name)),
-        };
-        let role = store.get(&GroupResource::new(GROUP, resource), &key);
-        role.is_some_and(|role| role.value["rules"].as_array().into_iter().flatten().any(&mut take))
-    })
+    let mut missing = Vec::new();
+    for binding in all.iter().map(|binding| &binding.value) {
+        let Some(subject) = subject_of(binding, user) else { continue };
+        match rules_of_role(store, &binding["roleRef"], meta(binding, "namespace")) {
+            Ok(rules) => {
+                let source = Source { binding, subject };
+                if rules.iter().any(|rule| take(&source, rule)) {
+                    return missing;
+                }
+            }
+            Err(error) if missing.contains(&error.message) => {}
+            Err(error) => missing.push(error.message),
+        }
+    }
+    missing
 }
 
-fn names_user(binding: &Value, user: &User) -> bool {
-    let subjects = binding["subjects"].as_array().into_iter().flatten();
-    subjects.into_iter().any(|subject| {
-        let name = subject["name"].as_str().unwrap_or_default();
+/// As whom a binding means a user; none where it does not.
+fn subject_of<'a>(binding: &'a Value, user: &User) -> Option<&'a Value> {
+    let mut subjects = binding["subjects"].as_array().into_iter().flatten();
+    subjects.find(|subject| {
+        let name = text(&subject["name"]);
         match subject["kind"].as_str() {
             Some("User") => name == user.name,
             Some("Group") => user.is_in(name),
             Some("ServiceAccount") => {
-                let own = binding["metadata"]["namespace"].as_str().unwrap_or_default();
-                let namespace = subject["namespace"].as_str().unwrap_or(own);
-                user.name == format!("system:serviceaccount:{namespace}:{name}")
+                let namespace = subject["namespace"].as_str().unwrap_or(meta(binding, "namespace"));
+                user.name.strip_prefix(ACCOUNT).and_then(|rest| rest.split_once(':')) == Some((namespace, name))
             }
             _ => false,
         }

@@ -190,7 +190,7 @@ pub(crate) async fn handle(call: &mut Call) -> Result<Reply, ApiError> {
         ("", "pods", "eviction") => eviction::evict(call).await,
         ("", "pods", "log") => log::read(call),
         ("", _, "exec" | "attach" | "portforward" | "proxy") => connect::connect(call).await,
-        ("", "serviceaccounts", "token") => token::create(call),
+        ("", "serviceaccounts", "token") => token::create(call).await,
         (_, _, "scale") => match verb {
             Verb::Get => scale::get(call),
             Verb::Update | Verb::Patch => scale::update(call).await,

@@ -9,13 +9,17 @@ use super::{Call, Reply};
 use crate::access::{self, Refusal, User};
 use crate::apply::{Operation, managed};
 use crate::decode::{self, FieldValidation};
+use crate::field::FieldError;
+use crate::lifecycle::{meta, metadata};
 use crate::resource::Resource;
 use crate::service::ApiServer;
 use crate::status::ApiError;
 
+const AUTHORIZATION: &str = "authorization.k8s.io";
+
 /// Whether a resource is one of these questions.
 pub(super) fn is_review(resource: &Resource) -> bool {
-    matches!(resource.group.as_str(), "authorization.k8s.io" | "authentication.k8s.io")
+    matches!(resource.group.as_str(), AUTHORIZATION | "authentication.k8s.io")
 }
 
 pub(super) fn create(call: &mut Call) -> Result<Reply, ApiError> {
@@ -25,37 +29,114 @@ pub(super) fn create(call: &mut Call) -> Result<Reply, ApiError> {
     let validation = FieldValidation::of(&call.query);
     let mut review = decode::object(&call.body, media, &resource, validation, &mut call.warnings)?;
     managed::record_update(&call.manager(Operation::Update), None, &mut review, &resource, &call.now_text());
-    let asked_user = || User {
-        name: text(&review["spec"]["user"]),
-        uid: text(&review["spec"]["uid"]),
-        groups: review["spec"]["groups"].as_array().into_iter().flatten().map(text).collect(),
-        ..User::default()
-    };
-    let status = match resource.plural.as_str() {
-        "selfsubjectaccessreviews" => access_status(call, &call.user, &review["spec"]),
-        "subjectaccessreviews" | "localsubjectaccessreviews" => access_status(call, &asked_user(), &review["spec"]),
-        "selfsubjectrulesreviews" => {
-            let namespace = text(&review["spec"]["namespace"]);
-            access::rbac::rules_of(&call.server.0.store, &call.user, &namespace)
-        }
-        "selfsubjectreviews" => json!({"userInfo": user_info(&call.user)}),
-        "tokenreviews" => token_status(call, &review["spec"])?,
-        _ => return Err(ApiError::method_not_allowed()),
-    };
-    review["status"] = status;
+    if resource.namespaced && meta(&review, "namespace").is_empty() {
+        metadata(&mut review).insert("namespace".to_owned(), call.target.namespace.as_str().into());
+    }
+    review["status"] = status(call, &review)?;
     if !review["metadata"].is_object() {
         review["metadata"] = json!({});
     }
     Ok(Reply::Object(StatusCode::CREATED, review))
 }
 
-fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_owned()
+fn status(call: &Call, review: &Value) -> Result<Value, ApiError> {
+    let spec = &review["spec"];
+    match call.resource.plural.as_str() {
+        "selfsubjectaccessreviews" => {
+            refuse(&attribute_errors(spec))?;
+            Ok(access_status(call, &call.user, spec))
+        }
+        "subjectaccessreviews" => {
+            refuse(&spec_errors(spec))?;
+            Ok(access_status(call, &asked_user(spec), spec))
+        }
+        "localsubjectaccessreviews" => {
+            refuse(&local_errors(spec, meta(review, "namespace")))?;
+            if meta(review, "namespace") != call.target.namespace {
+                let namespace = &call.target.namespace;
+                let message = format!("spec.resourceAttributes.namespace must match namespace: {namespace}");
+                return Err(ApiError::bad_request(message));
+            }
+            Ok(access_status(call, &asked_user(spec), spec))
+        }
+        "selfsubjectrulesreviews" => match text(&spec["namespace"]) {
+            "" => Err(ApiError::bad_request("no namespace on request")),
+            namespace => Ok(access::rbac::rules_of(call.store(), &call.user, namespace)),
+        },
+        "selfsubjectreviews" => Ok(json!({"userInfo": user_info(&call.user)})),
+        "tokenreviews" => token_status(call, spec),
+        _ => Err(ApiError::method_not_allowed()),
+    }
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+fn texts(value: &Value) -> Vec<String> {
+    value.as_array().into_iter().flatten().map(|one| text(one).to_owned()).collect()
+}
+
+/// Whom a review asks about: exactly as it says, without the groups that authentication adds.
+fn asked_user(spec: &Value) -> User {
+    let extra = spec["extra"].as_object().into_iter().flatten().map(|(key, values)| (key.clone(), texts(values)));
+    User {
+        name: text(&spec["user"]).to_owned(),
+        uid: text(&spec["uid"]).to_owned(),
+        groups: texts(&spec["groups"]),
+        extra: extra.collect(),
+    }
+}
+
+/// Reviews are refused without their kind, which a real server no longer knows by then.
+fn refuse(errors: &[FieldError]) -> Result<(), ApiError> {
+    if errors.is_empty() { Ok(()) } else { Err(ApiError::invalid(AUTHORIZATION, "", "", errors)) }
+}
+
+fn attribute_errors(spec: &Value) -> Vec<FieldError> {
+    let (resource, path) = (&spec["resourceAttributes"], &spec["nonResourceAttributes"]);
+    match (resource.is_object(), path.is_object()) {
+        (true, true) => {
+            let why = "cannot be specified in combination with resourceAttributes";
+            vec![FieldError::invalid("spec.nonResourceAttributes", path.clone(), why)]
+        }
+        (false, false) => {
+            let why = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
+            vec![FieldError::invalid("spec.resourceAttributes", Value::Null, why)]
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn spec_errors(spec: &Value) -> Vec<FieldError> {
+    let mut errors = attribute_errors(spec);
+    if text(&spec["user"]).is_empty() && texts(&spec["groups"]).is_empty() {
+        errors.push(FieldError::invalid("spec.user", "", "at least one of user or group must be specified"));
+    }
+    errors
+}
+
+fn local_errors(spec: &Value, namespace: &str) -> Vec<FieldError> {
+    let mut errors = spec_errors(spec);
+    let (resource, path) = (&spec["resourceAttributes"], &spec["nonResourceAttributes"]);
+    if resource.is_object() && text(&resource["namespace"]) != namespace {
+        let given = text(&resource["namespace"]);
+        errors.push(FieldError::invalid("spec.resourceAttributes.namespace", given, "must match metadata.namespace"));
+    }
+    if path.is_object() {
+        let why = "disallowed on this kind of request";
+        errors.push(FieldError::invalid("spec.nonResourceAttributes", path.clone(), why));
+    }
+    errors
 }
 
 fn access_status(call: &Call, user: &User, spec: &Value) -> Value {
-    let allowed = access::rbac::allows(&call.server.0.store, user, &access::Attributes::of_review(spec));
-    json!({"allowed": allowed})
+    let verdict = access::rbac::decide(call.store(), user, &access::Attributes::of_review(spec));
+    let mut status = json!({"allowed": verdict.allowed});
+    if !verdict.reason.is_empty() {
+        status["reason"] = verdict.reason.into();
+    }
+    status
 }
 
 fn user_info(user: &User) -> Value {
@@ -71,11 +152,11 @@ fn user_info(user: &User) -> Value {
 
 /// Whom a token stands for, if it is for those who ask.
 fn token_status(call: &Call, spec: &Value) -> Result<Value, ApiError> {
-    let token = spec["token"].as_str().unwrap_or_default();
+    let token = text(&spec["token"]);
     if token.is_empty() {
         return Err(ApiError::bad_request("token is required for TokenReview in authentication"));
     }
-    let mut audiences: Vec<String> = spec["audiences"].as_array().into_iter().flatten().map(text).collect();
+    let mut audiences = texts(&spec["audiences"]);
     if audiences.is_empty() {
         audiences = ApiServer::audiences().to_vec();
     }

@@ -31,7 +31,7 @@ const MOUNTED_SECONDS: i64 = 3607;
 const EXTENDED_SECONDS: i64 = 365 * 24 * 3600;
 
 /// Makes a token for the request's account.
-pub(super) fn create(call: &mut Call) -> Result<Reply, ApiError> {
+pub(super) async fn create(call: &mut Call) -> Result<Reply, ApiError> {
     call.check_options("CreateOptions")?;
     let mut request = decoded(call)?;
     for (field, own) in [("name", &call.target.name), ("namespace", &call.target.namespace)] {
@@ -42,6 +42,8 @@ pub(super) fn create(call: &mut Call) -> Result<Reply, ApiError> {
             return Err(ApiError::invalid(GROUP, "TokenRequest", &call.target.name, &[error]));
         }
     }
+    admission::admit_create(call, &mut request)?;
+    admission::mutate(call, admission::Operation::Create, &mut request, None).await?;
     let account = call.store().get(&call.collection(), &call.key()).ok_or_else(|| call.not_found())?;
     let (now, now_text) = (call.now(), call.now_text());
     complete(&mut request, call, &now_text);
@@ -49,7 +51,7 @@ pub(super) fn create(call: &mut Call) -> Result<Reply, ApiError> {
     if !errors.is_empty() {
         return Err(ApiError::invalid(GROUP, "TokenRequest", "", &errors));
     }
-    admission::admit_create(call, &mut request)?;
+    admission::validate(call, admission::Operation::Create, &request, None).await?;
     let spec = &request["spec"];
     let bound = bound(call, &spec["boundObjectRef"])?;
     let audiences: Vec<String> = items(spec, "audiences").iter().filter_map(Value::as_str).map(str::to_owned).collect();

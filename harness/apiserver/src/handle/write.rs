@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::create::fill_in;
 use super::{Call, scale, update};
+use crate::access::escalation;
 use crate::admission::{self, Operation::Create, Operation::Update};
 use crate::apply::managed;
 use crate::convert;
@@ -43,6 +44,7 @@ pub(crate) async fn insert(call: &mut Call, mut object: Value) -> Result<Written
     admission::admit_create(call, &mut object)?;
     admission::mutate(call, Create, &mut object, None).await?;
     call.warnings.extend(lifecycle::dedup_owners(&mut object));
+    escalation::check(call, &object, None)?;
     let generated = meta(&object, "name").is_empty() && !meta(&object, "generateName").is_empty();
     let fields = metadata(&mut object);
     fields.insert("uid".to_owned(), call.server.0.entropy.uid().into());
@@ -195,6 +197,7 @@ fn prepare(call: &mut Call, mut new: Value, old: &Value, live: &Stored) -> Resul
     check_revision(call, &new, live)?;
     metadata(&mut new).insert("resourceVersion".to_owned(), old["metadata"]["resourceVersion"].clone());
     admission::admit_update(call, &mut new, old)?;
+    escalation::check(call, &new, Some(old))?;
     let status = call.target.subresource == "status";
     if !status && call.target.subresource != "finalize" {
         lifecycle::prepare_update(&mut new, old, &resource);
