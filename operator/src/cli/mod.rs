@@ -12,6 +12,7 @@
 mod crd;
 mod rbac;
 mod run;
+mod webhooks;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -41,6 +42,8 @@ enum Command {
     },
     /// Print service accounts, roles and bindings
     Rbac(rbac::RbacArgs),
+    /// Print webhook configurations
+    Webhooks(webhooks::WebhooksArgs),
 }
 
 /// Why the command failed.
@@ -69,6 +72,7 @@ pub async fn main(args: Args) -> ExitCode {
         Command::Run(args) => run::run(*args).await.map_err(Error::Run),
         Command::Crd { controllers } => crd::print(&controllers),
         Command::Rbac(args) => rbac::print(args),
+        Command::Webhooks(args) => webhooks::print(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,10 +4,13 @@
 
 use k8s_openapi::api::rbac::v1::PolicyRule;
 
+use serde::Serialize;
+
 use super::Controller;
 
 /// Rights, by where they are needed.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Rights {
     /// On objects in the namespaces that are looked at.
     pub looked_at: Vec<PolicyRule>,
