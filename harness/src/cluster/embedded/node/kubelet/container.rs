@@ -19,8 +19,10 @@ use kube::ResourceExt;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::action::Scene;
 use super::board::Slot;
 use super::pod::Sandbox;
+use super::probe::{self, Unhealthy};
 use super::volumes::{self, Volumes};
 use super::{env, image};
 use crate::cluster::embedded::controllers::informer::Key;
@@ -44,6 +46,12 @@ const MESSAGE_MAX_BYTES: usize = 4096;
 
 /// The most that a log gives where a failed container has left no message.
 const FALLBACK_MAX: (usize, usize) = (80, 2048);
+
+/// How long a container may take to end where its Pod does not say.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// The least that a container has after its hook.
+const GRACE_AFTER_HOOK: Duration = Duration::from_secs(2);
 
 /// The exit code of a process that was killed.
 const KILLED: i32 = 137;
@@ -214,9 +222,10 @@ async fn run_once(
         if let Some(before) = before.filter(|before| before.terminated.is_some()) {
             status.last_state = Some(before);
         }
-        status.started = Some(true);
-        // An init container is ready when it has ended well.
-        status.ready = matches!(slot, Slot::Main(_)) || container.restart_policy.is_some();
+        status.started = Some(container.startup_probe.is_none());
+        // An init container is ready when it has ended well, and one with probes when they say so.
+        let probed = container.startup_probe.is_some() || container.readiness_probe.is_some();
+        status.ready = !probed && (matches!(slot, Slot::Main(_)) || container.restart_policy.is_some());
         status.image_id = format!("slipway://{}", status.image);
         status.container_id = Some(id.clone());
     });
@@ -231,14 +240,10 @@ async fn run_once(
         ended: CancellationToken::new(),
         has_commands: program.has_commands(&process.env),
     };
-    let place = sandbox.kubelet.containers.enter(&sandbox.pod.uid().unwrap_or_default(), name, live);
+    let place = sandbox.kubelet.containers.enter(&sandbox.pod.uid().unwrap_or_default(), name, live.clone());
+    let scene = Scene { sandbox, container, live: &live };
+    let healthy = CancellationToken::new();
     let program = AssertUnwindSafe(async move { program.run(process).await }).catch_unwind();
-    let stopping = async {
-        sandbox.stop.asked().await;
-        signal.cancel();
-        sandbox.event(Severity::Normal, "Killing", format!("Stopping container {name}")).await;
-        std::future::pending::<()>().await;
-    };
     let code = tokio::select! {
         biased;
         ended = program => match ended {
@@ -248,8 +253,8 @@ async fn run_once(
                 ABORTED
             }
         },
-        () = sandbox.stop.killed() => KILLED,
-        () = stopping => KILLED,
+        () = stop(scene, slot, &healthy, &signal) => KILLED,
+        never = probe::readiness(scene, slot, &healthy) => match never {},
     };
     drop(place);
     log.end();
@@ -261,6 +266,67 @@ async fn run_once(
         status.ready = matches!(slot, Slot::Init(_)) && code == 0;
     });
     code
+}
+
+/// Waits until a container is to end, for its Pod's sake or its own, and asks it to; returns when it is to be killed.
+async fn stop(scene: Scene<'_>, slot: Slot, healthy: &CancellationToken, signal: &CancellationToken) {
+    let Scene { sandbox, container, .. } = scene;
+    let (message, own_end) = tokio::select! {
+        biased;
+        () = sandbox.stop.asked() => (format!("Stopping container {}", container.name), None),
+        failed = keep(scene, slot, healthy) => {
+            let given = sandbox.spec.termination_grace_period_seconds.and_then(|seconds| u64::try_from(seconds).ok());
+            let grace = failed.grace.or(given.map(Duration::from_secs)).unwrap_or(GRACE);
+            (failed.message, Some(Instant::now() + grace))
+        }
+    };
+    let ask = async {
+        let Some(hook) = container.lifecycle.as_ref().and_then(|hooks| hooks.pre_stop.as_ref()) else {
+            signal.cancel();
+            return over(sandbox, own_end).await;
+        };
+        tokio::select! {
+            done = scene.hook(hook) => if let Err(why) = done {
+                sandbox.event(Severity::Warning, "FailedPreStopHook", format!("PreStopHook failed: {why}")).await;
+            },
+            () = over(sandbox, own_end) => {}
+        }
+        signal.cancel();
+        // Whoever was asked late has a moment all the same.
+        tokio::join!(tokio::time::sleep(GRACE_AFTER_HOOK), over(sandbox, own_end));
+    };
+    tokio::join!(ask, sandbox.event(Severity::Normal, "Killing", message));
+}
+
+/// Waits until there is no more time to end in.
+async fn over(sandbox: &Sandbox, own_end: Option<Instant>) {
+    match own_end {
+        None => sandbox.stop.killed().await,
+        Some(end) => tokio::select! {
+            () = sandbox.stop.killed() => {}
+            () = tokio::time::sleep_until(end) => {}
+        },
+    }
+}
+
+/// Why a container is to be killed though its Pod goes on.
+struct Failed {
+    message: String,
+    grace: Option<Duration>,
+}
+
+/// Starts a container's hook and probes; returns when one of them has failed it.
+async fn keep(scene: Scene<'_>, slot: Slot, healthy: &CancellationToken) -> Failed {
+    let Scene { sandbox, container, .. } = scene;
+    let name = &container.name;
+    if let Some(hook) = container.lifecycle.as_ref().and_then(|hooks| hooks.post_start.as_ref())
+        && let Err(why) = scene.hook(hook).await
+    {
+        sandbox.event(Severity::Warning, "FailedPostStartHook", format!("PostStartHook failed: {why}")).await;
+        return Failed { message: format!("FailedPostStartHook: container {name} will be restarted"), grace: None };
+    }
+    let Unhealthy { kind, grace } = probe::health(scene, slot, healthy).await;
+    Failed { message: format!("Container {name} failed {kind} probe, will be restarted"), grace }
 }
 
 fn terminated(

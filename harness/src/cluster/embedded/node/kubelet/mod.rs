@@ -1,15 +1,16 @@
 //! The kubelets: they run the Pods that are bound to their nodes.
 //!
 //! One watch serves all nodes: [`Kubelets`] hands each Pod to the kubelet of its node, which keeps one task a Pod. What a
-//! real kubelet does and this one does not: readiness, liveness and startup probes and lifecycle hooks are not run (a
-//! container is ready while it runs), volumes other than `hostPath`, `emptyDir`, `configMap`, `secret`, `downwardAPI` and
+//! real kubelet does and this one does not: gRPC probes and HTTPS are not spoken, volumes other than `hostPath`, `emptyDir`, `configMap`, `secret`, `downwardAPI` and
 //! `projected` are refused, images never take time to pull.
 
+mod action;
 mod board;
 mod container;
 mod env;
 mod image;
 mod pod;
+mod probe;
 mod status;
 mod stop;
 #[cfg(test)]

@@ -100,8 +100,13 @@ async fn follow(sandbox: &Sandbox, heard: &mut watch::Receiver<Update>) {
     let deadline = deadline(sandbox);
     let mut deadline = std::pin::pin!(deadline);
     let mut over = false;
+    let gated = sandbox.spec.readiness_gates.as_ref().is_some_and(|gates| !gates.is_empty());
     loop {
         let Some(pod) = heard.borrow_and_update().clone() else { return };
+        if gated {
+            // Somebody may have opened or closed a gate.
+            sandbox.board.change(|_| {});
+        }
         if pod.metadata.deletion_timestamp.is_some() {
             let grace = pod.metadata.deletion_grace_period_seconds.unwrap_or(0);
             sandbox.stop.ask(Duration::from_secs(u64::try_from(grace).unwrap_or(0)));

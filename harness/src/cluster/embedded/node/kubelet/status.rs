@@ -85,7 +85,7 @@ fn conditions(pod: &Pod, facts: &Facts, phase: &str) -> Vec<PodCondition> {
             condition("Initialized", false, Some("ContainersNotInitialized"), Some(message))
         }
     };
-    let ready = |kind: &str| match completed {
+    let containers_ready = |kind: &str| match completed {
         Some(reason) => condition(kind, false, Some(reason), None),
         None if unready.is_empty() => condition(kind, true, None, None),
         None => {
@@ -93,18 +93,41 @@ fn conditions(pod: &Pod, facts: &Facts, phase: &str) -> Vec<PodCondition> {
             condition(kind, false, Some("ContainersNotReady"), Some(message))
         }
     };
+    let mut ready = containers_ready("Ready");
+    let closed = closed_gates(pod);
+    if ready.status == "True" && !closed.is_empty() {
+        ready = condition("Ready", false, Some("ReadinessGatesNotReady"), Some(closed.join(", ")));
+    }
     let has_sandbox = facts.pod_ip.is_some() && completed.is_none();
     let mut all = vec![
         condition("PodReadyToStartContainers", has_sandbox, None, None),
         initialized,
-        ready("Ready"),
-        ready("ContainersReady"),
+        ready,
+        containers_ready("ContainersReady"),
         condition("PodScheduled", true, None, None),
     ];
     for condition in &mut all {
         condition.observed_generation = pod.metadata.generation;
     }
     all
+}
+
+/// What the readiness gates of a Pod say that others have not opened.
+fn closed_gates(pod: &Pod) -> Vec<String> {
+    let gates = pod.spec.iter().flat_map(|spec| spec.readiness_gates.iter().flatten());
+    let known = pod.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+    gates
+        .filter_map(|gate| {
+            let kind = &gate.condition_type;
+            match known.iter().find(|condition| condition.type_ == *kind) {
+                None => Some(format!("corresponding condition of pod readiness gate \"{kind}\" does not exist.")),
+                Some(found) if found.status == "True" => None,
+                Some(found) => {
+                    Some(format!("the status of pod readiness gate \"{kind}\" is not \"True\", but {}", found.status))
+                }
+            }
+        })
+        .collect()
 }
 
 fn condition(kind: &str, value: bool, reason: Option<&str>, message: Option<String>) -> PodCondition {

@@ -4,6 +4,7 @@
 //! names. Either way every connection stands in the tables of its ends for as long as it is open, and [`proc`] shows
 //! them as `/proc/net/tcp` does. A program that is dropped closes what it had open, as a process that is killed does.
 
+pub mod http;
 pub mod proc;
 mod stream;
 #[cfg(test)]

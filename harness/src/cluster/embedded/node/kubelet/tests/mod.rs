@@ -1,5 +1,6 @@
 //! Pods on a simulated node, from creation to the end, in virtual time.
 
+mod probes;
 mod streams;
 
 use std::time::Duration;
