@@ -10,6 +10,7 @@
 //! | 5 | told to stop, and did not manage in time |
 
 mod crd;
+mod drain_release;
 mod rbac;
 mod run;
 mod webhooks;
@@ -44,6 +45,8 @@ enum Command {
     Rbac(rbac::RbacArgs),
     /// Print webhook configurations
     Webhooks(webhooks::WebhooksArgs),
+    /// Let every Pod go that the drain controller holds, before the operator is removed
+    DrainRelease(drain_release::ReleaseArgs),
 }
 
 /// Why the command failed.
@@ -51,6 +54,8 @@ enum Command {
 enum Error {
     #[error(transparent)]
     Run(run::Error),
+    #[error(transparent)]
+    DrainRelease(drain_release::Error),
     #[error("failed to write")]
     Write(#[source] std::io::Error),
     #[error("failed to render a manifest")]
@@ -61,6 +66,7 @@ impl Error {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Run(error) => error.exit_code(),
+            Self::DrainRelease(error) => error.exit_code(),
             Self::Write(_) | Self::Render(_) => 1,
         }
     }
@@ -73,6 +79,7 @@ pub async fn main(args: Args) -> ExitCode {
         Command::Crd { controllers } => crd::print(&controllers),
         Command::Rbac(args) => rbac::print(args),
         Command::Webhooks(args) => webhooks::print(args),
+        Command::DrainRelease(args) => drain_release::run(args).await.map_err(Error::DrainRelease),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

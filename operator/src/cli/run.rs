@@ -23,6 +23,12 @@ pub(super) struct RunArgs {
     /// The service account of `MultiNIC` agents
     #[arg(long, env = "AGENT_SERVICE_ACCOUNT")]
     agent_service_account: Option<String>,
+    /// The `ConfigMap` with the configuration of graceful drain
+    #[arg(long, env = "SLIPWAY_CONFIG_MAP_NAME")]
+    config_map_name: Option<String>,
+    /// The namespace of that `ConfigMap`
+    #[arg(long, env = "SLIPWAY_CONFIG_MAP_NAMESPACE")]
+    config_map_namespace: Option<String>,
     /// Log as JSON, one object a line
     #[arg(long, env = "SLIPWAY_LOG_JSON")]
     log_json: bool,
@@ -102,6 +108,12 @@ fn settings(args: RunArgs) -> Result<Settings, Error> {
     }
     if let Some(account) = args.agent_service_account {
         settings.multinic.agent_service_account = account;
+    }
+    if let Some(name) = args.config_map_name {
+        settings.drain.config_map_name = name;
+    }
+    if let Some(namespace) = args.config_map_namespace {
+        settings.drain.config_map_namespace = namespace;
     }
     Ok(settings)
 }

@@ -30,7 +30,24 @@ pub async fn release<K>(client: &kube::Client, manager: &str, object: &K, finali
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + std::fmt::Debug + DeserializeOwned,
 {
-    let finalizers: Vec<_> = object.finalizers().iter().filter(|other| *other != finalizer).cloned().collect();
+    release_any(client, manager, object, &[finalizer]).await
+}
+
+/// Removes those of these finalizers that the object has. Says whether the object was still there.
+///
+/// # Errors
+/// The API server's; a conflict when the object has changed since it was read.
+pub async fn release_any<K>(
+    client: &kube::Client,
+    manager: &str,
+    object: &K,
+    finalizers: &[&str],
+) -> Result<bool, kube::Error>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + std::fmt::Debug + DeserializeOwned,
+{
+    let others = object.finalizers().iter().filter(|other| !finalizers.contains(&other.as_str()));
+    let finalizers: Vec<_> = others.cloned().collect();
     match write(client, manager, object, &finalizers).await {
         Ok(_) => Ok(true),
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(false),

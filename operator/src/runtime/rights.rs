@@ -7,6 +7,7 @@ use k8s_openapi::api::rbac::v1::PolicyRule;
 use serde::Serialize;
 
 use super::Controller;
+use crate::controllers::drain::connections;
 
 /// Rights, by where they are needed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -46,14 +47,28 @@ impl Controller {
                 cluster: vec![rule("", &["nodes"], &["get", "list", "watch"])],
                 ..Rights::default()
             },
-            Self::Drain => Rights {
-                looked_at: vec![
+            Self::Drain => {
+                let mut looked_at = vec![
+                    // Finalizers, annotations and labels are set by a patch of the Pod itself.
                     rule("", &["pods"], &["get", "list", "watch", "patch"]),
+                    rule("", &["pods/status"], &["patch"]),
+                    rule("", &["pods/eviction"], &["create"]),
+                    rule("", &["services", "persistentvolumeclaims"], &["list"]),
+                    rule("apps", &["statefulsets"], &["get"]),
+                    rule("policy", &["poddisruptionbudgets"], &["list"]),
                     rule("", &["events"], &["create"]),
-                ],
-                configuration: vec![rule("", &["configmaps"], &["list", "watch"])],
-                ..Rights::default()
-            },
+                ];
+                looked_at.extend(connections::rules(&connections::Source::defaults()));
+                Rights {
+                    looked_at,
+                    cluster: vec![
+                        rule("", &["namespaces"], &["get", "list", "watch"]),
+                        rule("storage.k8s.io", &["volumeattachments"], &["list"]),
+                    ],
+                    own: vec![rule("", &["events"], &["create"])],
+                    configuration: vec![rule("", &["configmaps"], &["list", "watch"])],
+                }
+            }
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use prometheus::{Gauge, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::{Gauge, GaugeVec, HistogramVec, IntCounterVec};
 
 use crate::api::drain::Outcome;
-use crate::kit::error::chain;
+use crate::kit::metrics::Metrics;
 
 use super::connections;
 use super::gate::VERDICTS;
@@ -56,12 +56,9 @@ impl Reload {
 
 /// The series. Clones share them.
 #[derive(Clone)]
-pub(super) struct Measures(Option<Series>);
-
-#[derive(Clone)]
-struct Series {
+pub(super) struct Measures {
     duration: HistogramVec,
-    draining: IntGaugeVec,
+    pods: GaugeVec,
     reloads: IntCounterVec,
     configuration_good: Gauge,
     bad_overrides: IntCounterVec,
@@ -69,107 +66,91 @@ struct Series {
     probe_failures: IntCounterVec,
 }
 
-impl Series {
-    fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let help = "How long drains took, in seconds, from the request to the release.";
-        let opts = HistogramOpts::new("slipway_drain_duration_seconds", help).buckets(DURATION_BUCKETS.into());
-        let series = Self {
-            duration: HistogramVec::new(opts, &["mechanism", "outcome"])?,
-            draining: IntGaugeVec::new(
-                Opts::new("slipway_drain_pods", "How many Pods are held at the moment."),
-                &["mechanism"],
-            )?,
-            reloads: IntCounterVec::new(
-                Opts::new("slipway_drain_configuration_reloads_total", "Configurations that were read."),
+impl Measures {
+    /// New series.
+    pub(super) fn new(metrics: &Metrics) -> Self {
+        let measures = Self {
+            duration: metrics.histogram(
+                "slipway_drain_duration_seconds",
+                "Time of a drain, from the request to the release.",
+                &["mechanism", "outcome"],
+                DURATION_BUCKETS.into(),
+            ),
+            pods: metrics.gauge("slipway_drain_pods", "Pods that are held at the moment.", &["mechanism"]),
+            reloads: metrics.counter(
+                "slipway_drain_configuration_reloads_total",
+                "Configurations that were read, by what became of them.",
                 &["result"],
-            )?,
-            configuration_good: Gauge::new(
+            ),
+            configuration_good: metrics.plain_gauge(
                 "slipway_drain_configuration_good",
                 "1 while the newest configuration is in force, 0 while an earlier one or none is.",
-            )?,
-            bad_overrides: IntCounterVec::new(
-                Opts::new("slipway_drain_bad_overrides_total", "Annotations of Pods that were refused."),
+            ),
+            bad_overrides: metrics.counter(
+                "slipway_drain_bad_overrides_total",
+                "Annotations of Pods that were refused, each once a Pod.",
                 &["annotation"],
-            )?,
-            verdicts: IntCounterVec::new(
-                Opts::new("slipway_drain_evictions_total", "Evictions that the gate was asked about."),
+            ),
+            verdicts: metrics.counter(
+                "slipway_drain_evictions_total",
+                "Evictions that the gate was asked about, by what it said.",
                 &["verdict"],
-            )?,
-            probe_failures: IntCounterVec::new(
-                Opts::new("slipway_drain_probe_failures_total", "Sources of connections that could not be read."),
+            ),
+            probe_failures: metrics.counter(
+                "slipway_drain_probe_failures_total",
+                "Sources of connections that should have said something, and did not.",
                 &["source"],
-            )?,
+            ),
         };
-        registry.register(Box::new(series.duration.clone()))?;
-        registry.register(Box::new(series.draining.clone()))?;
-        registry.register(Box::new(series.reloads.clone()))?;
-        registry.register(Box::new(series.configuration_good.clone()))?;
-        registry.register(Box::new(series.bad_overrides.clone()))?;
-        registry.register(Box::new(series.verdicts.clone()))?;
-        registry.register(Box::new(series.probe_failures.clone()))?;
         // A rate needs a beginning: everything that can happen has happened no times yet.
         for by in By::ALL {
-            series.draining.with_label_values(&[by.as_str()]).set(0);
+            measures.held(by, 0);
             for outcome in Outcome::ALL {
-                series.duration.with_label_values(&[by.as_str(), outcome.as_str()]);
+                measures.duration.with_label_values(&[by.as_str(), outcome.as_str()]);
             }
         }
         for verdict in VERDICTS {
-            series.verdicts.with_label_values(&[verdict]);
+            measures.verdicts.with_label_values(&[verdict]);
         }
         for source in connections::Kind::ALL {
-            series.probe_failures.with_label_values(&[source.as_str()]);
+            measures.probe_failures.with_label_values(&[source.as_str()]);
         }
         for reload in [Reload::Accepted, Reload::Refused] {
-            series.reloads.with_label_values(&[reload.as_str()]);
+            measures.reloads.with_label_values(&[reload.as_str()]);
         }
-        Ok(series)
-    }
-}
-
-impl Measures {
-    /// New series, in the registry. Where that has such series already, what is counted here is not shown.
-    pub(super) fn new(registry: &Registry) -> Self {
-        let series = Series::register(registry);
-        Self(series.map_err(|error| tracing::error!(error = %chain(&error), "drains are not measured")).ok())
+        measures
     }
 
     /// A drain has ended, `took` after it was asked for.
     pub(super) fn drained(&self, by: By, outcome: Outcome, took: Duration) {
-        let Some(series) = &self.0 else { return };
-        series.duration.with_label_values(&[by.as_str(), outcome.as_str()]).observe(took.as_secs_f64());
+        self.duration.with_label_values(&[by.as_str(), outcome.as_str()]).observe(took.as_secs_f64());
     }
 
     /// How many Pods are held at the moment.
-    pub(super) fn draining(&self, by: By, pods: usize) {
-        let Some(series) = &self.0 else { return };
-        series.draining.with_label_values(&[by.as_str()]).set(i64::try_from(pods).unwrap_or(i64::MAX));
+    pub(super) fn held(&self, by: By, pods: u32) {
+        self.pods.with_label_values(&[by.as_str()]).set(pods.into());
     }
 
     /// A configuration was read.
     pub(super) fn reloaded(&self, reload: Reload) {
-        let Some(series) = &self.0 else { return };
-        series.reloads.with_label_values(&[reload.as_str()]).inc();
-        series.configuration_good.set(f64::from(u8::from(reload == Reload::Accepted)));
+        self.reloads.with_label_values(&[reload.as_str()]).inc();
+        self.configuration_good.set(f64::from(u8::from(reload == Reload::Accepted)));
     }
 
     /// The gate was asked about an eviction.
     pub(super) fn judged(&self, verdict: &str) {
-        let Some(series) = &self.0 else { return };
-        series.verdicts.with_label_values(&[verdict]).inc();
+        self.verdicts.with_label_values(&[verdict]).inc();
     }
 
     /// A Pod's connections were looked for.
     pub(super) fn probed(&self, reading: &connections::Reading) {
-        let Some(series) = &self.0 else { return };
         for failure in reading.failures() {
-            series.probe_failures.with_label_values(&[failure.source.as_str()]).inc();
+            self.probe_failures.with_label_values(&[failure.source.as_str()]).inc();
         }
     }
 
     /// An annotation was refused.
     pub(super) fn bad_override(&self, annotation: &str) {
-        let Some(series) = &self.0 else { return };
-        series.bad_overrides.with_label_values(&[annotation]).inc();
+        self.bad_overrides.with_label_values(&[annotation]).inc();
     }
 }
