@@ -91,7 +91,7 @@ fn common(client: Client, standing: Option<Standing>) -> Common {
         client,
         clock: Clock::starting_at(now()),
         configured,
-        measures: Measures::new(metrics.registry()),
+        measures: Measures::new(&metrics),
         namespace: None,
     }
 }
