@@ -11,8 +11,10 @@ pub(super) const ENVOY_CONTAINERS: [&str; 2] = ["istio-proxy", "envoy"];
 /// The name of Linkerd's sidecar container.
 pub(super) const LINKERD_CONTAINERS: [&str; 1] = ["linkerd-proxy"];
 
-/// Where Envoy tells its statistics, on each of its ports, and only those that are looked at here.
-pub(super) const ENVOY_PATH: &str = "/stats/prometheus?filter=downstream_.._active";
+/// Where Envoy tells its statistics on each of its ports, and only those that are looked at here: as metrics, which
+/// Istio's ports know alone, and as lines of its own, as its administration port prints them.
+pub(super) const ENVOY_PATHS: [&str; 2] =
+    ["/stats/prometheus?filter=downstream_.._active", "/stats?filter=downstream_.._active"];
 
 /// Where Linkerd's proxy tells its statistics.
 pub(super) const LINKERD_PATH: &str = "/metrics";
@@ -24,24 +26,65 @@ pub(super) const ISTIO_PORTS: [u16; 7] = [15000, 15001, 15004, 15020, 15021, 150
 /// Ports of Linkerd's sidecar that users do not connect to. What arrives for the application comes in at 4143.
 pub(super) const LINKERD_PORTS: [u16; 3] = [4140, 4190, 4191];
 
+/// The connections of a listener, in either form of Envoy's statistics.
+const CONNECTIONS: Statistic = Statistic {
+    metric: "envoy_listener_downstream_cx_active",
+    label: "listener_address",
+    line: ("listener.", ".downstream_cx_active"),
+};
+
+/// The requests under way of an HTTP connection manager.
+const REQUESTS: Statistic = Statistic {
+    metric: "envoy_http_downstream_rq_active",
+    label: "envoy_http_conn_manager_prefix",
+    line: ("http.", ".downstream_rq_active"),
+};
+
+struct Statistic {
+    metric: &'static str,
+    /// The label that says whose it is.
+    label: &'static str,
+    /// What stands before and after whose it is, in a line of Envoy's own.
+    line: (&'static str, &'static str),
+}
+
+impl Statistic {
+    /// Adds up those whose owner fits.
+    fn sum(&self, page: &str, fits: impl Fn(&str) -> bool) -> Result<u64, promtext::Error> {
+        match promtext::sum(page, self.metric, |labels| fits(labels.get(self.label))) {
+            Err(promtext::Error::Missing { metric }) => {
+                let owned = page.lines().filter_map(|line| self.read(line)).filter(|(owner, _)| fits(owner));
+                let sum = owned.map(|(_, count)| count).reduce(u64::saturating_add);
+                sum.ok_or(promtext::Error::Missing { metric })
+            }
+            other => other,
+        }
+    }
+
+    /// `listener.0.0.0.0_15006.downstream_cx_active: 3`. Each worker thread's part is in the whole already.
+    fn read<'a>(&self, line: &'a str) -> Option<(&'a str, u64)> {
+        let (name, count) = line.trim().split_once(": ")?;
+        let owner = name.strip_prefix(self.line.0)?.strip_suffix(self.line.1)?;
+        if owner.contains(".worker_") { None } else { Some((owner, count.parse().ok()?)) }
+    }
+}
+
 /// Inbound connections and requests under way of an Envoy sidecar, whichever are more.
 pub(super) fn envoy(page: &str) -> Result<u64, promtext::Error> {
-    const CONNECTIONS: &str = "envoy_listener_downstream_cx_active";
-    const REQUESTS: &str = "envoy_http_downstream_rq_active";
-    let address = |labels: &Labels| labels.get("listener_address").to_owned();
-    let prefix = |labels: &Labels| labels.get("envoy_http_conn_manager_prefix").to_owned();
     // Istio sends everything that arrives through one of two listeners; gateways and other Envoys have one a port.
-    let inbound = promtext::sum(page, CONNECTIONS, |labels| is_istio_inbound(&address(labels)));
-    let (connections, requests) = match inbound {
-        Err(promtext::Error::Missing { .. }) => (
-            promtext::sum(page, CONNECTIONS, |labels| is_public(&address(labels)))?,
-            promtext::sum_or_zero(page, REQUESTS, |labels| {
-                !["admin", "agent", "stats"].contains(&prefix(labels).as_str())
-            })?,
-        ),
-        inbound => (inbound?, promtext::sum_or_zero(page, REQUESTS, |labels| prefix(labels).starts_with("inbound"))?),
+    let (connections, requests) = match CONNECTIONS.sum(page, is_istio_inbound) {
+        Err(promtext::Error::Missing { .. }) => {
+            let own = |prefix: &str| ["admin", "agent", "stats"].contains(&prefix);
+            (CONNECTIONS.sum(page, is_public)?, REQUESTS.sum(page, |prefix| !own(prefix)))
+        }
+        inbound => (inbound?, REQUESTS.sum(page, |prefix| prefix.starts_with("inbound"))),
     };
-    Ok(connections.max(requests))
+    match requests {
+        Ok(requests) => Ok(connections.max(requests)),
+        // They are not recorded unless somebody asks for it; connections always are.
+        Err(promtext::Error::Missing { .. }) => Ok(connections),
+        Err(error) => Err(error),
+    }
 }
 
 fn is_istio_inbound(address: &str) -> bool {
@@ -57,8 +100,12 @@ fn is_public(address: &str) -> bool {
 
 /// Inbound connections and requests under way of a Linkerd sidecar, whichever are more.
 pub(super) fn linkerd(page: &str) -> Result<u64, promtext::Error> {
-    // There from its start on: a page without it is somebody else's, and no connections on it mean nothing.
-    promtext::sum(page, "process_start_time_seconds", |_| true)?;
+    const CONNECTIONS: &str = "tcp_open_connections";
+    // A proxy that nobody has connected to has no such samples yet. A page that has nothing of a proxy either is somebody
+    // else's, and no connections on it mean nothing.
+    if !page.contains(CONNECTIONS) {
+        promtext::sum(page, "process_start_time_seconds", |_| true)?;
+    }
     let inbound = |labels: &Labels| {
         let target = labels.get("target_addr");
         let own = LINKERD_PORTS.iter().any(|port| target.ends_with(&format!(":{port}")));
@@ -100,6 +147,18 @@ envoy_listener_worker_downstream_cx_active{envoy_worker_id="0",listener_address=
     }
 
     #[test]
+    fn statistics_are_read_as_the_administration_port_prints_them() {
+        let sidecar = "listener.0.0.0.0_15001.downstream_cx_active: 11\nlistener.0.0.0.0_15006.downstream_cx_active: 2\n\
+                       listener.0.0.0.0_15006.worker_0.downstream_cx_active: 2\nlistener.admin.downstream_cx_active: 1\n\
+                       http.inbound_0.0.0.0_8080;.downstream_rq_active: 5\nhttp.outbound_0.0.0.0_80;.downstream_rq_active: 9\n";
+        assert_eq!(envoy(sidecar), Ok(5));
+        let plain =
+            "listener.10.1.2.3_8080.downstream_cx_active: 3\nlistener.admin.downstream_cx_active: 1\nserver.live: 1\n";
+        assert_eq!(envoy(plain), Ok(3));
+        assert!(envoy("listener.10.1.2.3_8080.downstream_cx_active: many\n").is_err());
+    }
+
+    #[test]
     fn another_envoy_counts_every_listener_that_others_connect_to() {
         let page = r#"envoy_listener_downstream_cx_active{listener_address="0.0.0.0_8443"} 4
 envoy_listener_downstream_cx_active{listener_address="[__]_8080"} 1
@@ -122,7 +181,7 @@ envoy_http_downstream_rq_active{envoy_http_conn_manager_prefix="admin"} 30
         ] {
             assert!(matches!(envoy(page), Err(promtext::Error::Missing { .. })), "{page}");
         }
-        assert!(matches!(linkerd("tcp_open_connections 1"), Err(promtext::Error::Missing { .. })));
+        assert!(matches!(linkerd("requests 1"), Err(promtext::Error::Missing { .. })));
     }
 
     #[test]

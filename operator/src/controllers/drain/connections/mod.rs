@@ -206,8 +206,8 @@ async fn ask(client: &Client, pod: &Pod, source: &Source) -> Result<u64, Unreada
         }
         Source::Envoy(envoy) if pod::has_container(pod, &mesh::ENVOY_CONTAINERS) => {
             let mut last = Unreadable::NoPort;
-            for port in &envoy.ports {
-                let page = reach::get(client, pod, Scheme::Http, *port, mesh::ENVOY_PATH).await;
+            for (port, path) in envoy.ports.iter().flat_map(|port| mesh::ENVOY_PATHS.map(|path| (*port, path))) {
+                let page = reach::get(client, pod, Scheme::Http, port, path).await;
                 match page.and_then(|page| mesh::envoy(&page).map_err(Unreadable::Metrics)) {
                     Ok(connections) => return Ok(connections),
                     Err(error) => last = error,

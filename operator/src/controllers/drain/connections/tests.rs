@@ -107,6 +107,7 @@ async fn sidecars_are_asked_where_there_are_any_and_their_absence_is_no_failure(
     let page = "envoy_listener_downstream_cx_active{listener_address=\"0.0.0.0_15006\"} 1\n";
     let exchanges = vec![
         refuses(format!("GET {PODS}/web-1:15090/proxy/stats/prometheus"), 503, "ServiceUnavailable"),
+        proxy(15090, "/stats?filter=", 404, "not found"),
         proxy(15020, "/stats/prometheus?filter=", 200, page),
     ];
     let reading = against(pod("istio-proxy"), "[linkerd, envoy, endpoints]", exchanges).await;

@@ -160,12 +160,13 @@ pub(super) fn untouched(asked: &Asked, configuration: &Configuration) -> Option<
 }
 
 /// What becomes of an eviction by somebody whose evictions are held. Where nobody has chosen the configuration, only
-/// those are held that are held already.
+/// those are held that are held already. A Pod that waits for its turn has the time of as many as take turns.
 pub(super) fn decide(
     pod: &Pod,
     namespace_labels: &BTreeMap<String, String>,
     configuration: &Configuration,
     is_chosen: bool,
+    turns: u32,
     now: Timestamp,
 ) -> Verdict {
     if pod.metadata.deletion_timestamp.is_some() {
@@ -179,9 +180,13 @@ pub(super) fn decide(
         return Verdict::Pass(Pass::Off);
     }
     let hold = drain::Hold::of(pod.annotations());
-    let requested = hold.as_ref().map_or(now, |hold| hold.requested_at);
-    let timeout = SignedDuration::try_from(terms.timeout).unwrap_or(SignedDuration::MAX);
-    let deadline = requested.saturating_add(timeout).unwrap_or(Timestamp::MAX);
+    let (since, time) = match &hold {
+        Some(drain::Hold { isolated_at: Some(isolated), .. }) => (*isolated, terms.timeout),
+        Some(hold) => (hold.requested_at, terms.timeout.saturating_mul(turns)),
+        None => (now, terms.timeout),
+    };
+    let time = SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
+    let deadline = since.saturating_add(time).unwrap_or(Timestamp::MAX);
     let message = match &hold {
         Some(drain::Hold { released: Some(released), .. }) => return Verdict::Pass(Pass::Released(released.outcome)),
         Some(_) if deadline <= now => return Verdict::Pass(Pass::Deadline),

@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
@@ -36,7 +37,8 @@ use self::decide::{Asked, Pass, Verdict};
 use super::configuration::Configuration;
 use super::configured::Configured;
 use super::measures::Measures;
-use crate::api::drain::{REQUESTED_AT, REQUESTED_BY};
+use super::workload::{self, Workload};
+use crate::api::drain::{Hold, REQUESTED_AT, REQUESTED_BY};
 use crate::kit::admission::Reviewer;
 use crate::kit::clock::Clock;
 use crate::kit::error::{self, chain, message};
@@ -122,8 +124,8 @@ impl Reviewer for Evictions {
             let decided = tokio::time::timeout(DECIDED_WITHIN, self.judge(&asked)).await;
             let verdict = match decided {
                 Ok(Ok(verdict)) => verdict,
-                Ok(Err(error)) => self.give_up(&asked, &message(&error)),
-                Err(_) => self.give_up(&asked, &format!("no answer within {DECIDED_WITHIN:?}")),
+                Ok(Err(error)) => give_up(&asked, &message(&error)),
+                Err(_) => give_up(&asked, &format!("no answer within {DECIDED_WITHIN:?}")),
             };
             self.0.measures.judged(verdict.word());
             tracing::info!(object = %asked.pod(), user = asked.user, verdict = verdict.word(), "eviction reviewed");
@@ -134,12 +136,6 @@ impl Reviewer for Evictions {
 }
 
 impl Evictions {
-    /// A gate that cannot decide is an open one.
-    fn give_up(&self, asked: &Asked, why: &str) -> Verdict {
-        tracing::warn!(object = %asked.pod(), why, "cannot decide on an eviction: it passes");
-        Verdict::Pass(Pass::Undecided(why.to_owned()))
-    }
-
     async fn judge(&self, asked: &Asked) -> Result<Verdict, kube::Error> {
         let common = &self.0;
         let (configuration, is_chosen) = common.configuration().await;
@@ -154,8 +150,9 @@ impl Evictions {
         let mut look = 1;
         loop {
             let Some(pod) = pods.get_opt(&asked.name).await? else { return Ok(Verdict::Pass(Pass::Gone)) };
+            let turns = self.turns(&pod).await?;
             let now = common.clock.now();
-            let verdict = decide::decide(&pod, &labels, &configuration, is_chosen, now);
+            let verdict = decide::decide(&pod, &labels, &configuration, is_chosen, turns, now);
             if asked.dry_run || !verdict.is_news() {
                 return Ok(verdict);
             }
@@ -168,6 +165,17 @@ impl Evictions {
         }
     }
 
+    /// How many Pods take turns with one that is held and waits for its own.
+    async fn turns(&self, pod: &Pod) -> Result<u32, kube::Error> {
+        let waits = Hold::of(pod.annotations()).is_some_and(|hold| hold.isolated_at.is_none());
+        let Some(owner) = workload::owner(pod).filter(|_| waits && Workload::of(pod).policy().takes_turns) else {
+            return Ok(1);
+        };
+        let sets = Api::<StatefulSet>::namespaced(self.0.client.clone(), &pod.namespace().unwrap_or_default());
+        let replicas = sets.get_opt(&owner.name).await?.and_then(|set| set.spec?.replicas);
+        Ok(replicas.and_then(|replicas| u32::try_from(replicas).ok()).unwrap_or(1).max(1))
+    }
+
     /// Writes down that the eviction is held: from here on, the controller knows.
     async fn note(&self, pods: &Api<Pod>, pod: &Pod, user: &str, now: Timestamp) -> Result<(), kube::Error> {
         let patch = json!({ "metadata": {
@@ -178,6 +186,12 @@ impl Evictions {
         let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         pods.patch_metadata(&pod.name_any(), &params, &Patch::Merge(patch)).await.map(drop)
     }
+}
+
+/// A gate that cannot decide is an open one.
+fn give_up(asked: &Asked, why: &str) -> Verdict {
+    tracing::warn!(object = %asked.pod(), why, "cannot decide on an eviction: it passes");
+    Verdict::Pass(Pass::Undecided(why.to_owned()))
 }
 
 /// The verdict, as the API server passes it on.

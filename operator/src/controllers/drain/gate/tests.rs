@@ -68,10 +68,10 @@ fn eviction(user: &str, changes: &Value) -> AdmissionRequest<DynamicObject> {
         "object": { "apiVersion": "policy/v1", "kind": "Eviction", "metadata": { "name": "web-1", "namespace": "shop" } },
     });
     merge(&mut request, changes);
-    review(request)
+    review(&request)
 }
 
-fn review(request: Value) -> AdmissionRequest<DynamicObject> {
+fn review(request: &Value) -> AdmissionRequest<DynamicObject> {
     let review = json!({ "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request });
     serde_json::from_value::<AdmissionReview<DynamicObject>>(review).unwrap().try_into().unwrap()
 }
@@ -81,10 +81,10 @@ fn configuration(values: &[(&str, &str)]) -> Configuration {
 }
 
 /// What the gate works with; `None` for a configuration that is not known yet.
-fn common(client: Client, standing: Option<Standing>) -> Common {
+fn common(client: Client, standing: impl Into<Option<Standing>>) -> Common {
     let metrics = crate::kit::metrics::Metrics::new();
     let (sender, configured) = Configured::channel();
-    sender.send_replace(standing);
+    sender.send_replace(standing.into());
     // Whoever follows the configuration does so as long as the operator runs.
     std::mem::forget(sender);
     Common {
@@ -96,12 +96,12 @@ fn common(client: Client, standing: Option<Standing>) -> Common {
     }
 }
 
-fn chosen(values: &[(&str, &str)]) -> Option<Standing> {
-    Some(Standing { configuration: Arc::new(configuration(values)), is_chosen: true, trouble: None })
+fn chosen(values: &[(&str, &str)]) -> Standing {
+    Standing { configuration: Arc::new(configuration(values)), is_chosen: true, trouble: None }
 }
 
 /// Asks about an eviction by the autoscaler.
-async fn asked(exchanges: Vec<Exchange>, standing: Option<Standing>) -> (AdmissionResponse, Vec<Value>) {
+async fn asked(exchanges: Vec<Exchange>, standing: impl Into<Option<Standing>>) -> (AdmissionResponse, Vec<Value>) {
     against(exchanges, async |client| Evictions(common(client, standing)).review(eviction(UPDATER, &json!({}))).await)
         .await
 }
@@ -191,11 +191,52 @@ fn the_pod_decides_next() {
         ("nobody chose, but it is held already", annotated(&requested(&at(-10))), &[], false, "held"),
     ] {
         let pod = serde_json::from_value(pod).unwrap();
-        let verdict = decide::decide(&pod, &BTreeMap::new(), &configuration(values), is_chosen, now());
+        let verdict = decide::decide(&pod, &BTreeMap::new(), &configuration(values), is_chosen, 1, now());
         assert_eq!(verdict.word(), expected, "{what}");
         let first = what == "asked for the first time" || what == "a time that cannot be read";
         assert_eq!(verdict.is_news(), first, "{what}");
     }
+}
+
+#[test]
+fn who_waits_for_its_turn_has_the_time_of_all_before_it() {
+    let at = |seconds: i64| (now() + jiff::SignedDuration::from_secs(seconds)).to_string();
+    let judge = |annotations: &Value, turns| {
+        let pod = serde_json::from_value(annotated(annotations)).unwrap();
+        decide::decide(&pod, &BTreeMap::new(), &configuration(&[]), true, turns, now()).word()
+    };
+    let waiting = requested(&at(-800));
+    assert_eq!((judge(&waiting, 1), judge(&waiting, 2), judge(&waiting, 3)), ("deadline", "deadline", "held"));
+    let mut begun = waiting;
+    merge(&mut begun, &json!({ ISOLATED_AT: at(-299) }));
+    assert_eq!(judge(&begun, 1), "held", "its own time begins with its turn");
+    merge(&mut begun, &json!({ ISOLATED_AT: at(-300) }));
+    assert_eq!(judge(&begun, 9), "deadline");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_set_is_looked_up_only_for_pods_that_wait_for_their_turn() {
+    const SET: &str = "/apis/apps/v1/namespaces/shop/statefulsets/web";
+    let of_set = |annotations: Value| {
+        let owner =
+            json!({ "apiVersion": "apps/v1", "kind": "StatefulSet", "name": "web", "uid": "s", "controller": true });
+        pod(&json!({ "metadata": { "annotations": annotations, "ownerReferences": [owner] } }))
+    };
+    let set = |replicas: i64| {
+        let spec = json!({ "replicas": replicas, "selector": {}, "template": {}, "serviceName": "web" });
+        ok(format!("GET {SET}"), &json!({ "metadata": { "name": "web" }, "spec": spec }))
+    };
+    let read = |annotations: &Value| ok(format!("GET {POD}"), &of_set(annotations.clone()));
+    let late = requested("2026-01-02T02:55:00Z");
+    assert_eq!(verdict(&asked(vec![read(&late), set(3)], chosen(&[])).await.0), "held");
+    assert_eq!(verdict(&asked(vec![read(&late), set(1)], chosen(&[])).await.0), "deadline");
+    let gone = refuses(format!("GET {SET}"), 404, "NotFound");
+    assert_eq!(verdict(&asked(vec![read(&late), gone], chosen(&[])).await.0), "deadline");
+    let refused = refuses(format!("GET {SET}"), 403, "Forbidden");
+    assert_eq!(verdict(&asked(vec![read(&late), refused], chosen(&[])).await.0), "undecided");
+    let mut begun = late;
+    merge(&mut begun, &json!({ ISOLATED_AT: "2026-01-02T03:04:00Z" }));
+    assert_eq!(verdict(&asked(vec![read(&begun)], chosen(&[])).await.0), "held");
 }
 
 #[test]
@@ -205,7 +246,7 @@ fn a_container_that_crashes_has_started() {
         serde_json::from_value::<Pod>(pod(&json!({ "status": { "containerStatuses": [status] } }))).unwrap()
     };
     let ended = json!({ "terminated": { "exitCode": 1 } });
-    let judge = |pod: &Pod| decide::decide(pod, &BTreeMap::new(), &configuration(&[]), true, now()).word();
+    let judge = |pod: &Pod| decide::decide(pod, &BTreeMap::new(), &configuration(&[]), true, 1, now()).word();
     assert_eq!(judge(&status(json!({ "waiting": {} }), ended.clone())), "held");
     assert_eq!(judge(&status(ended, json!({}))), "held");
     assert_eq!(judge(&status(json!({ "waiting": {} }), json!({}))), "not-started");
@@ -349,12 +390,12 @@ async fn namespaces_are_looked_up_only_where_their_labels_count() {
 #[tokio::test(start_paused = true)]
 async fn a_replica_without_its_configuration_holds_nothing_new() {
     let read = |annotations: &Value| vec![ok(format!("GET {POD}"), &annotated(annotations))];
-    assert_eq!(verdict(&asked(read(&json!({})), None).await.0), "unconfigured");
-    assert_eq!(verdict(&asked(read(&requested("2026-01-02T03:04:04Z")), None).await.0), "held");
+    assert_eq!(verdict(&asked(read(&json!({})), None::<Standing>).await.0), "unconfigured");
+    assert_eq!(verdict(&asked(read(&requested("2026-01-02T03:04:04Z")), None::<Standing>).await.0), "held");
 }
 
 fn birth(pod: &Value) -> AdmissionRequest<DynamicObject> {
-    review(json!({
+    review(&json!({
         "uid": "u1",
         "kind": { "group": "", "version": "v1", "kind": "Pod" },
         "resource": { "group": "", "version": "v1", "resource": "pods" },
@@ -401,10 +442,12 @@ async fn new_pods_that_will_drain_get_the_readiness_gate() {
 #[tokio::test(start_paused = true)]
 async fn no_new_pod_is_kept_from_being_made() {
     let by_label = || chosen(&[("namespaceSelector", r#"{"include": [{"matchLabels": {"tier": "web"}}]}"#)]);
-    let born = async |client, standing| Births(common(client, standing)).review(birth(&pod(&json!({})))).await;
+    let born = async |client, standing: Option<Standing>| {
+        Births(common(client, standing)).review(birth(&pod(&json!({})))).await
+    };
     let refused = vec![refuses(format!("GET {NAMESPACE}"), 403, "Forbidden")];
-    let (forbidden, _) = against(refused, async |client| born(client, by_label()).await).await;
-    let silent = born(silence(), by_label()).await;
+    let (forbidden, _) = against(refused, async |client| born(client, Some(by_label())).await).await;
+    let silent = born(silence(), Some(by_label())).await;
     let unknown = born(silence(), None).await;
     for response in [forbidden, silent, unknown] {
         assert_eq!((response.allowed, response.patch), (true, None));
