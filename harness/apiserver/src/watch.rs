@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::body::Body;
+use crate::convert;
 use crate::decode::api_version;
 use crate::handle::get::{revision, wait_for};
 use crate::handle::list::{Filter, check_options};
@@ -56,8 +57,10 @@ pub(crate) async fn watch(call: &mut Call) -> Result<Reply, ApiError> {
         let now = call.store().list(&call.collection(), namespace, None);
         let Snapshot { revision, objects } = now.map_err(|c| ApiError::expired(c.to_string()))?;
         since = revision;
-        let selected = objects.into_iter().filter(|o| filter.matches(call, &o.value));
-        pending.extend(selected.flat_map(|o| writer.event(call, "ADDED", &o)));
+        for object in objects.into_iter().filter(|o| filter.matches(call, &o.value)) {
+            let object = convert::stored(&call.server, &call.resource, &object).await?;
+            pending.extend(writer.event(call, "ADDED", &object));
+        }
         if initial == Some(true) && bookmarks {
             let annotations = json!({INITIAL_EVENTS_END: "true"});
             pending.push_back(bookmark(call, revision, Some(annotations)));
@@ -130,7 +133,11 @@ impl Watcher {
                 // What is there is told before the time is up.
                 biased;
                 events = self.follower.next(&server.0.store) => match events {
-                    Ok(events) => events.iter().for_each(|event| self.tell(event)),
+                    Ok(events) => {
+                        for event in &events {
+                            self.tell(event).await;
+                        }
+                    }
                     Err(Compacted { oldest }) => self.expire(oldest),
                 },
                 () = server.0.closing.cancelled() => self.ended = true,
@@ -149,6 +156,11 @@ impl Watcher {
     /// Ends the stream: what the client missed is no longer known.
     fn expire(&mut self, oldest: u64) {
         let error = ApiError::expired(format!("too old resource version: {} ({oldest})", self.follower.seen()));
+        self.fail(&error);
+    }
+
+    /// Ends the stream with an error.
+    fn fail(&mut self, error: &ApiError) {
         let event = json!({"type": "ERROR", "object": error.to_status()});
         self.pending.push_back(Bytes::from(format!("{event}\n")));
         self.ended = true;
@@ -156,7 +168,7 @@ impl Watcher {
 
     /// Queues what an event means for this watch: an object that enters the selection is added, one that leaves it
     /// is deleted.
-    fn tell(&mut self, event: &Event) {
+    async fn tell(&mut self, event: &Event) {
         let namespace = &self.call.target.namespace;
         if !namespace.is_empty() && self.call.resource.namespaced && event.key.namespace != *namespace {
             return;
@@ -171,8 +183,13 @@ impl Watcher {
             (Some(before), false) => ("DELETED", Arc::new(before.at(event.revision()))),
             (None, false) => return,
         };
-        let pieces = self.writer.event(&self.call, kind, &object);
-        self.pending.extend(pieces);
+        match convert::stored(&self.call.server, &self.call.resource, &object).await {
+            Ok(object) => {
+                let pieces = self.writer.event(&self.call, kind, &object);
+                self.pending.extend(pieces);
+            }
+            Err(error) => self.fail(&error),
+        }
     }
 }
 

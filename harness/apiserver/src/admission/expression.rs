@@ -3,15 +3,23 @@
 //! Objects are seen as they are written, without a schema: every field is `dyn`.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use kube_cel::cel::Value as Cel;
 use kube_cel::cel::objects::{Key, Map};
+use kube_cel::cel::{Context, Value as Cel};
 use serde_json::{Value, json};
 
 use super::attributes::Attributes;
+use super::authorizer;
 use super::matching::Seen;
-use crate::schema::cel::{Program, explain};
+use crate::schema::cel::{Program, explain, functions};
+
+/// Kubernetes' functions, and those of the authorizer.
+static ROOT: LazyLock<Context<'static>> = LazyLock::new(|| {
+    let mut context = functions();
+    authorizer::register(&mut context);
+    context
+});
 
 /// A JSON value in CEL.
 pub(crate) fn value(value: &Value) -> Cel {
@@ -87,7 +95,7 @@ impl Expression {
     pub(crate) fn run(&self, variables: &[(&str, Cel)]) -> Result<Cel, String> {
         let failed = |why: &str| format!("expression '{}' resulted in error: {why}", self.source);
         match &self.program {
-            Ok(program) => program.run(variables).map_err(|why| failed(&explain(&why))),
+            Ok(program) => program.run_in(&ROOT, variables).map_err(|why| failed(&explain(&why))),
             Err(why) => Err(failed(&format!("compilation failed: {why}"))),
         }
     }

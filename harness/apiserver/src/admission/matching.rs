@@ -204,8 +204,8 @@ fn home(resource: &Resource) -> (&str, &str) {
 
 /// The name of an object for rules about it.
 pub(crate) fn described(about: &Attributes) -> String {
-    match about.name.as_str() {
-        "" => about.object.as_ref().or(about.old.as_ref()).map(|o| meta(o, "name").to_owned()).unwrap_or_default(),
-        name => name.to_owned(),
-    }
+    let object = about.object.as_ref();
+    let names = ["name", "generateName"].into_iter().filter_map(|field| Some(meta(object?, field)));
+    let name = std::iter::once(about.name.as_str()).chain(names).find(|name| !name.is_empty());
+    name.unwrap_or("Unknown").to_owned()
 }

@@ -5,9 +5,11 @@
 //! is written, so that a server without any pays nothing.
 
 mod attributes;
+mod authorizer;
 mod expression;
 mod matching;
 mod namespace;
+mod policy;
 mod table;
 mod webhook;
 
@@ -16,6 +18,7 @@ use serde_json::Value;
 pub(crate) use attributes::Operation;
 pub(crate) use namespace::{admit_create, admit_delete, admit_update};
 pub(crate) use table::Admission;
+use table::Table;
 
 use crate::handle::Call;
 use crate::lifecycle::DeleteOptions;
@@ -64,7 +67,7 @@ pub(crate) async fn validate(
         return Ok(());
     }
     let about = Attributes::of(call, operation, Some(object.clone()), old.cloned());
-    webhook::validate(call, &table.validating, &about).await
+    judge(call, &table, &about).await
 }
 
 /// Lets others refuse the deletion of an object; `collection` says whether it goes with all of its collection.
@@ -83,7 +86,7 @@ pub(crate) async fn delete(
     }
     let mut about = Attributes::of_deletion(call, options, old.clone(), collection);
     webhook::mutate(call, &table.mutating, &mut about).await?;
-    webhook::validate(call, &table.validating, &about).await
+    judge(call, &table, &about).await
 }
 
 /// Lets others refuse what is reached through an object, like a shell in a container. `options` is the object that says
@@ -95,5 +98,11 @@ pub(crate) async fn connect(call: &mut Call, options: Value) -> Result<(), ApiEr
     let Some(table) = call.server.0.admission.table() else { return Ok(()) };
     let mut about = Attributes::of(call, Operation::Connect, Some(options), None);
     webhook::mutate(call, &table.mutating, &mut about).await?;
-    webhook::validate(call, &table.validating, &about).await
+    judge(call, &table, &about).await
+}
+
+/// Policies come before webhooks: what they refuse is nobody else's concern.
+async fn judge(call: &mut Call, table: &Table, about: &Attributes) -> Result<(), ApiError> {
+    policy::validate(call, &table.policies, about).await?;
+    webhook::validate(call, &table.validating, about).await
 }

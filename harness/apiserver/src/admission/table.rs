@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use serde_json::Value;
 
 use super::GROUP;
+use super::policy::Policy;
 use super::webhook::Hook;
 use crate::dial::client::Clients;
 use crate::lifecycle::meta;
@@ -16,6 +17,8 @@ use crate::store::{GroupResource, Store, Stored};
 pub(crate) struct Table {
     pub(crate) mutating: Vec<Hook>,
     pub(crate) validating: Vec<Hook>,
+    /// Policies that are bound to something, by name.
+    pub(crate) policies: Vec<Policy>,
 }
 
 impl Table {
@@ -24,11 +27,20 @@ impl Table {
             let configurations = all(store, plural);
             configurations.iter().flat_map(|configuration| hooks(&configuration.value)).collect()
         };
-        Self { mutating: hooks("mutatingwebhookconfigurations"), validating: hooks("validatingwebhookconfigurations") }
+        let bindings = all(store, "validatingadmissionpolicybindings");
+        let bindings: Vec<&Value> = bindings.iter().map(|binding| &binding.value).collect();
+        let policies = all(store, "validatingadmissionpolicies");
+        let policies = policies.iter().map(|policy| Policy::from_object(&policy.value, &bindings));
+        let policies = policies.filter(Policy::is_bound);
+        Self {
+            mutating: hooks("mutatingwebhookconfigurations"),
+            validating: hooks("validatingwebhookconfigurations"),
+            policies: policies.collect(),
+        }
     }
 
     fn is_empty(&self) -> bool {
-        self.mutating.is_empty() && self.validating.is_empty()
+        self.mutating.is_empty() && self.validating.is_empty() && self.policies.is_empty()
     }
 }
 

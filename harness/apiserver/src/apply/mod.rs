@@ -24,6 +24,7 @@ mod remove;
 mod reset;
 mod shape;
 mod update;
+pub(crate) mod versions;
 
 #[cfg(test)]
 mod tests;

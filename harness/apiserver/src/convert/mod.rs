@@ -4,6 +4,7 @@
 //! another name for the same fields, with `Webhook` somebody else knows how. Objects are stored in the version that
 //! their definition says when a webhook converts them, else in the one they were written in.
 
+pub(crate) mod owners;
 pub(crate) mod webhook;
 
 use std::borrow::Cow;

@@ -173,8 +173,8 @@ pub(crate) async fn handle(call: &mut Call) -> Result<Reply, ApiError> {
     }
     if call.target.subresource.is_empty() {
         return match verb {
-            _ if review::is_review(&call.resource) => review::create(call),
-            Verb::Create if call.collection() == GroupResource::new("", "bindings") => pod::bind_by_name(call),
+            _ if review::is_review(&call.resource) => review::create(call).await,
+            Verb::Create if call.collection() == GroupResource::new("", "bindings") => pod::bind_by_name(call).await,
             Verb::Get => get::get(call).await,
             Verb::List => list::list(call).await,
             Verb::Watch => crate::watch::watch(call).await,
@@ -186,7 +186,7 @@ pub(crate) async fn handle(call: &mut Call) -> Result<Reply, ApiError> {
         };
     }
     match (call.resource.group.as_str(), call.resource.plural.as_str(), call.target.subresource.as_str()) {
-        ("", "pods", "binding") => pod::bind(call),
+        ("", "pods", "binding") => pod::bind(call).await,
         ("", "pods", "eviction") => eviction::evict(call).await,
         ("", "pods", "log") => log::read(call),
         ("", _, "exec" | "attach" | "portforward" | "proxy") => connect::connect(call).await,

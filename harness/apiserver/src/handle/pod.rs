@@ -4,6 +4,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::{Call, Reply};
+use crate::admission::{self, Operation};
 use crate::decode;
 use crate::field::FieldError;
 use crate::lifecycle::{self, meta, metadata};
@@ -28,22 +29,24 @@ pub(super) fn success(code: StatusCode) -> Reply {
 }
 
 /// Assigns the pod that the binding is named after to a node.
-pub(super) fn bind_by_name(call: &mut Call) -> Result<Reply, ApiError> {
+pub(super) async fn bind_by_name(call: &mut Call) -> Result<Reply, ApiError> {
     let binding = body(call, "Binding")?;
     let Some(pods) = call.server.0.registry.find("", "v1", "pods") else { return Err(ApiError::no_such_path()) };
     call.resource = pods;
     meta(&binding, "name").clone_into(&mut call.target.name);
-    bind(call)
+    bind(call).await
 }
 
 /// Assigns a pod to a node.
-pub(super) fn bind(call: &mut Call) -> Result<Reply, ApiError> {
+pub(super) async fn bind(call: &mut Call) -> Result<Reply, ApiError> {
     call.check_options("CreateOptions")?;
-    let binding = body(call, "Binding")?;
+    let mut binding = body(call, "Binding")?;
+    admission::mutate(call, Operation::Create, &mut binding, None).await?;
     let errors = validate_binding(&binding);
     if !errors.is_empty() {
         return Err(ApiError::invalid("", "Binding", meta(&binding, "name"), &errors));
     }
+    admission::validate(call, Operation::Create, &binding, None).await?;
     let node = binding["target"]["name"].as_str().unwrap_or_default();
     let (collection, key) = (call.collection(), call.key());
     loop {

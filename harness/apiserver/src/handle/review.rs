@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Call, Reply};
 use crate::access::{self, Refusal, User};
+use crate::admission;
 use crate::apply::{Operation, managed};
 use crate::decode::{self, FieldValidation};
 use crate::field::FieldError;
@@ -22,7 +23,7 @@ pub(super) fn is_review(resource: &Resource) -> bool {
     matches!(resource.group.as_str(), AUTHORIZATION | "authentication.k8s.io")
 }
 
-pub(super) fn create(call: &mut Call) -> Result<Reply, ApiError> {
+pub(super) async fn create(call: &mut Call) -> Result<Reply, ApiError> {
     call.check_options("CreateOptions")?;
     let media = decode::media(&call.headers)?;
     let resource = Arc::clone(&call.resource);
@@ -32,6 +33,8 @@ pub(super) fn create(call: &mut Call) -> Result<Reply, ApiError> {
     if resource.namespaced && meta(&review, "namespace").is_empty() {
         metadata(&mut review).insert("namespace".to_owned(), call.target.namespace.as_str().into());
     }
+    admission::mutate(call, admission::Operation::Create, &mut review, None).await?;
+    admission::validate(call, admission::Operation::Create, &review, None).await?;
     review["status"] = status(call, &review)?;
     if !review["metadata"].is_object() {
         review["metadata"] = json!({});

@@ -10,6 +10,7 @@ use crate::access::escalation;
 use crate::admission::{self, Operation::Create, Operation::Update};
 use crate::apply::managed;
 use crate::convert;
+use crate::decode;
 use crate::field::FieldError;
 use crate::lifecycle::{self, meta, metadata};
 
@@ -124,6 +125,8 @@ pub(crate) async fn replace(
         let resource = Arc::clone(&call.resource);
         let old = convert::read(&call.server, &resource, &live.value).await?;
         let mut new = compute(call, &old)?;
+        let force = !is_apply(call) || call.query.flag("force");
+        convert::owners::settle(&call.server, &resource, &old, &mut new, force).await?;
         admit(call, &mut new, &old).await?;
         let new = prepare(call, new, &old, &live)?;
         validate(call, &new, &old).await?;
@@ -149,6 +152,11 @@ pub(crate) async fn replace(
         }
     }
     Err(changed(call))
+}
+
+/// Whether the request is a server-side apply.
+fn is_apply(call: &Call) -> bool {
+    decode::content_type(&call.headers) == "application/apply-patch+yaml"
 }
 
 /// Lets others change what is to be written: the object, or its scale.

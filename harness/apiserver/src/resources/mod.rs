@@ -15,6 +15,7 @@ pub mod names;
 mod namespace;
 mod node;
 mod pod;
+mod policy;
 pub(crate) mod print;
 pub mod quantity;
 mod rbac;
@@ -76,9 +77,9 @@ fn rules(group: &str, kind: &str) -> &'static dyn Rules {
         ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration") => {
             &webhook::Configuration { mutating: false }
         }
-        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy") | ("flowcontrol.apiserver.k8s.io", _) => {
-            &misc::COUNTED_SPLIT
-        }
+        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy") => &policy::POLICY,
+        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding") => &policy::BINDING,
+        ("flowcontrol.apiserver.k8s.io", _) => &misc::COUNTED_SPLIT,
         ("admissionregistration.k8s.io", _)
         | ("networking.k8s.io", "IngressClass")
         | ("resource.k8s.io", "DeviceClass" | "ResourceSlice")

@@ -16,6 +16,7 @@ pub(super) use validating::validate;
 use serde_json::Value;
 
 use super::attributes::Attributes;
+use super::authorizer;
 use super::expression::{self, Outcome};
 use super::matching::Seen;
 use crate::convert;
@@ -78,7 +79,8 @@ async fn invitation(server: &ApiServer, hook: &Hook, about: &Attributes) -> Resu
     let objects = Objects::of(server, about, &seen).await?;
     if !hook.conditions.is_empty() {
         let request = expression::request(about, &seen);
-        let variables = expression::variables(objects.object.as_ref(), objects.old.as_ref(), &request);
+        let mut variables = expression::variables(objects.object.as_ref(), objects.old.as_ref(), &request);
+        variables.push(("authorizer", authorizer::variable(server, about)));
         match hook.conditions.judge(&variables) {
             Outcome::Met => {}
             Outcome::Unmet => return Ok(None),

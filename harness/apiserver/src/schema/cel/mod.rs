@@ -26,7 +26,12 @@ pub(crate) use evaluate::words as explain;
 use super::node::Schema;
 
 /// All of Kubernetes' functions; made once, since there are many.
-static ROOT: LazyLock<Context<'static>> = LazyLock::new(|| Context::default().with_all());
+static ROOT: LazyLock<Context<'static>> = LazyLock::new(functions);
+
+/// Kubernetes' functions, to add others to.
+pub(crate) fn functions() -> Context<'static> {
+    Context::default().with_all()
+}
 
 /// One compiled expression.
 #[derive(Debug)]
@@ -53,7 +58,15 @@ impl Program {
     /// # Errors
     /// What went wrong on the way, like a missing key.
     pub fn run(&self, variables: &[(&str, Value)]) -> Result<Value, ExecutionError> {
-        let mut context = ROOT.new_inner_scope();
+        self.run_in(&ROOT, variables)
+    }
+
+    /// As [`Program::run`], with the functions of `root`.
+    ///
+    /// # Errors
+    /// As [`Program::run`].
+    pub(crate) fn run_in(&self, root: &Context<'static>, variables: &[(&str, Value)]) -> Result<Value, ExecutionError> {
+        let mut context = root.new_inner_scope();
         for (name, value) in variables {
             context.add_variable_from_value(*name, value.clone());
         }
