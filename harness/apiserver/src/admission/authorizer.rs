@@ -14,14 +14,14 @@ use crate::access::{self, User, rbac};
 use crate::service::ApiServer;
 
 /// How far a question has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Stage {
     Authorizer,
     Path,
     Group,
     Resource,
-    /// It is answered.
-    Decision(bool),
+    /// It is answered, and why.
+    Decision(bool, String),
 }
 
 /// A question about rights.
@@ -48,7 +48,7 @@ impl Opaque for Question {
             Stage::Path => "kubernetes.authorization.PathCheck",
             Stage::Group => "kubernetes.authorization.GroupCheck",
             Stage::Resource => "kubernetes.authorization.ResourceCheck",
-            Stage::Decision(_) => "kubernetes.authorization.Decision",
+            Stage::Decision(..) => "kubernetes.authorization.Decision",
         }
     }
 }
@@ -96,14 +96,16 @@ pub(super) fn register(context: &mut Context<'_>) {
     });
     context.add_function("serviceAccount", service_account);
     context.add_function("check", check);
-    context.add_function("allowed", |this: This<Cel>| decision(&this.0, "allowed").map(Cel::Bool));
+    context
+        .add_function("allowed", |this: This<Cel>| decision(&this.0, "allowed").map(|(allowed, _)| Cel::Bool(allowed)));
+    context.add_function("reason", |this: This<Cel>| {
+        decision(&this.0, "reason").map(|(_, reason)| Cel::String(Arc::new(reason)))
+    });
+    // Looking up roles does not fail.
     context.add_function("errored", |this: This<Cel>| decision(&this.0, "errored").map(|_| Cel::Bool(false)));
-    for text in ["reason", "error"] {
-        // Roles give no reasons, and looking them up does not fail.
-        context.add_function(text, move |this: This<Cel>| {
-            decision(&this.0, text).map(|_| Cel::String(Arc::new(String::new())))
-        });
-    }
+    context.add_function("error", |this: This<Cel>| {
+        decision(&this.0, "error").map(|_| Cel::String(Arc::new(String::new())))
+    });
 }
 
 fn question<'a>(value: &'a Cel, function: &str) -> Result<&'a Question, ExecutionError> {
@@ -147,13 +149,14 @@ fn check(This(this): This<Cel>, Arguments(arguments): Arguments) -> ResolveResul
         return Err(ExecutionError::function_error("check", "no such overload"));
     }
     question.about.verb = text(&arguments, 0, "check")?;
-    question.stage = Stage::Decision(rbac::allows(&question.server.0.store, &question.user, &question.about));
+    let verdict = rbac::decide(&question.server.0.store, &question.user, &question.about);
+    question.stage = Stage::Decision(verdict.allowed, verdict.reason);
     Ok(Cel::Opaque(Arc::new(question)))
 }
 
-fn decision(value: &Cel, function: &str) -> Result<bool, ExecutionError> {
-    match question(value, function)?.stage {
-        Stage::Decision(allowed) => Ok(allowed),
+fn decision(value: &Cel, function: &str) -> Result<(bool, String), ExecutionError> {
+    match &question(value, function)?.stage {
+        Stage::Decision(allowed, reason) => Ok((*allowed, reason.clone())),
         _ => Err(ExecutionError::function_error(function, "no such overload")),
     }
 }

@@ -6,6 +6,7 @@
 mod channel;
 mod exec;
 mod forward;
+mod options;
 mod proxy;
 
 use http::{StatusCode, header};
@@ -13,6 +14,7 @@ use serde_json::Value;
 
 use super::{Call, Reply};
 use crate::access;
+use crate::admission;
 use crate::gateway::{ContainerRef, PodGateway};
 use crate::route::{Target, Verb};
 use crate::status::ApiError;
@@ -26,7 +28,12 @@ pub(crate) fn takes(target: &Target) -> bool {
 }
 
 /// Connects the client with what it asks for.
-pub(super) async fn connect(call: &Call) -> Result<Reply, ApiError> {
+pub(super) async fn connect(call: &mut Call) -> Result<Reply, ApiError> {
+    if call.target.subresource != "proxy" {
+        authorize_creation(call)?;
+    }
+    admission::connect(call, options::of(call)).await?;
+    let call = &*call;
     match (call.resource.plural.as_str(), call.target.subresource.as_str()) {
         ("pods", "proxy") => proxy::pod(call).await,
         ("services", "proxy") => proxy::service(call).await,
