@@ -49,6 +49,7 @@ flows! {
     dependents_of_an_owner_that_orphans_them_stay: "gc-orphan",
     dependents_of_an_owner_that_never_was_go: "gc-missing-owner",
     a_deployment_keeps_its_pods_and_follows_its_scale: "deployment",
+    a_stateful_set_makes_its_pods_in_order: "statefulset",
     a_namespace_goes_when_nothing_is_left_in_it: "namespace",
 }
 

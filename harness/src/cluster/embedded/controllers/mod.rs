@@ -15,4 +15,5 @@ pub(super) mod queue;
 pub(super) mod recorder;
 pub(super) mod replicaset;
 pub(super) mod scheduler;
+pub(super) mod statefulset;
 pub(super) mod workload;

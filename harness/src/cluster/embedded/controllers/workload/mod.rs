@@ -8,5 +8,6 @@ pub(in crate::cluster::embedded) mod objects;
 pub(in crate::cluster::embedded) mod ownership;
 pub(in crate::cluster::embedded) mod pod_control;
 pub(in crate::cluster::embedded) mod pods;
+pub(in crate::cluster::embedded) mod revisions;
 pub(in crate::cluster::embedded) mod start;
 pub(in crate::cluster::embedded) mod template;
