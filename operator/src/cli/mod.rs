@@ -8,6 +8,7 @@
 //! | 3 | no cluster, or no way to listen |
 //! | 4 | no longer the leader: another replica goes on |
 //! | 5 | told to stop, and did not manage in time |
+//! | 130, 143 | told to stop twice, by SIGINT or SIGTERM: stopped where it was |
 
 mod crd;
 mod drain_release;

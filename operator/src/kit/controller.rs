@@ -359,3 +359,5 @@ fn no_error<T>(item: Result<T, Infallible>) -> std::future::Ready<Option<T>> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::reconcile_that_asks_once;

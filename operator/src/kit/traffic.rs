@@ -21,18 +21,21 @@ pub fn observed(client: &Client, host: &str, metrics: &Metrics, fence: Option<Fe
     let namespace = client.default_namespace().to_owned();
     let (client, host, metrics) = (client.clone(), host.to_owned(), metrics.clone());
     let service = tower::service_fn(move |request: Request<Body>| {
-        // Here, and not in the future below, the current span is that of whoever sends the request.
-        let span = tracing::info_span!(
-            "api request",
-            otel.name = format!("{} {}", request.method(), request.uri().path()),
-            otel.kind = "client",
-            otel.status_code = tracing::field::Empty,
-            http.request.method = request.method().as_str(),
-            url.path = request.uri().path(),
-            server.address = host,
-            http.response.status_code = tracing::field::Empty,
-        );
-        send(client.clone(), host.clone(), metrics.clone(), fence.clone(), request).instrument(span)
+        let (client, host, metrics, fence) = (client.clone(), host.clone(), metrics.clone(), fence.clone());
+        async move {
+            // Made in here, because this is what whoever sends the request waits for: its span is the current one.
+            let span = tracing::info_span!(
+                "api request",
+                otel.name = format!("{} {}", request.method(), request.uri().path()),
+                otel.kind = "client",
+                otel.status_code = tracing::field::Empty,
+                http.request.method = request.method().as_str(),
+                url.path = request.uri().path(),
+                server.address = host,
+                http.response.status_code = tracing::field::Empty,
+            );
+            send(client, host, metrics, fence, request).instrument(span).await
+        }
     });
     Client::new(service, namespace)
 }

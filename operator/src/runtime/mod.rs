@@ -6,7 +6,9 @@ mod lease;
 mod operate;
 pub mod rbac;
 mod rights;
+mod serve;
 mod servers;
+pub mod telemetry;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -19,11 +21,14 @@ use crate::api;
 use crate::api::hello::Hello;
 use crate::api::multinic::MultiNicNodeConfig;
 use crate::controllers::{drain, hello, multinic};
+use crate::kit::health::Health;
+use crate::kit::metrics::Metrics;
 use crate::kit::source::Source;
 
 pub use lease::{LeaderElection, Unsound};
 pub use operate::run;
 pub use rights::Rights;
+pub use serve::{Address, Certificate, ServeError, Servers, serve};
 pub use servers::{Closed, Door, Doors};
 
 /// A controller of this operator.
@@ -79,6 +84,8 @@ pub struct Settings {
     #[serde(with = "crate::kit::duration")]
     #[schemars(with = "String")]
     pub shutdown_timeout: Duration,
+    /// The sockets of an operator that is a process of its own.
+    pub servers: Servers,
     /// Of the Hello controller.
     pub hello: hello::Settings,
     /// Of the `MultiNIC` controller.
@@ -96,6 +103,7 @@ impl Default for Settings {
             leader_election: LeaderElection::default(),
             // A third less than the half minute that a Pod is given to stop by default.
             shutdown_timeout: Duration::from_secs(20),
+            servers: Servers::default(),
             hello: hello::Settings::default(),
             multinic: multinic::Settings::default(),
             drain: drain::Settings::default(),
@@ -123,12 +131,17 @@ pub struct Replica {
     pub client: kube::Client,
     /// The API server's host and port, for metrics and traces.
     pub api_host: String,
+    /// What its readiness depends on.
+    pub health: Health,
+    /// What it counts and measures.
+    pub metrics: Metrics,
 }
 
 impl From<kube::Client> for Replica {
     /// A replica that talks to an API server in this process.
     fn from(client: kube::Client) -> Self {
-        Self { client, api_host: "in-process".to_owned() }
+        let api_host = "in-process".to_owned();
+        Self { client, api_host, health: Health::default(), metrics: Metrics::new() }
     }
 }
 
@@ -144,6 +157,9 @@ pub enum RunError {
     /// Leader election is set so that it cannot work.
     #[error("leader election cannot work")]
     LeaderElection(#[source] Unsound),
+    /// Nobody can reach the operator.
+    #[error("failed to serve")]
+    Serve(#[source] ServeError),
     /// Another replica leads, or nobody can say who does. Writes have stopped.
     #[error("the lease is lost")]
     LeaseLost,

@@ -32,13 +32,13 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), RunError> {
     settings.check()?;
-    let Replica { client, api_host } = replica.into();
+    let Replica { client, api_host, health, metrics } = replica.into();
     let namespace = settings.namespace.as_deref().unwrap_or("*");
     tracing::info!(controllers = ?settings.controllers, namespace, version = env!("CARGO_PKG_VERSION"), "starting manager");
     let election = settings.leader_election.clone();
     let fence = if election.enabled { Fence::closed() } else { Fence::open() };
     let manager = {
-        let manager = Manager::new(client, clock, shutdown);
+        let manager = Manager { metrics, health, ..Manager::new(client, clock, shutdown) };
         let observed = |fence| traffic::observed(&manager.unfenced, &api_host, &manager.metrics, fence);
         let (client, unfenced) = (observed(Some(fence.clone())), observed(None));
         let (namespace, source) = (settings.namespace.clone(), settings.source.clone());

@@ -80,12 +80,24 @@ impl Rights {
             // A role cannot say which name may be created.
             own: vec![
                 rule("coordination.k8s.io", &["leases"], &["create"]),
-                named(rule("coordination.k8s.io", &["leases"], &["get", "patch", "update"]), super::rbac::NAME),
+                named(rule("coordination.k8s.io", &["leases"], &["get", "update"]), super::rbac::NAME),
+                // The certificate that replicas share.
+                rule("", &["secrets"], &["create"]),
+                named(rule("", &["secrets"], &["get", "update"]), super::serve::SECRET),
             ],
             // Whoever asks for metrics is looked up with the API server.
             cluster: vec![
                 rule("authentication.k8s.io", &["tokenreviews"], &["create"]),
                 rule("authorization.k8s.io", &["subjectaccessreviews"], &["create"]),
+                // They are told who vouches for the certificate.
+                named(
+                    rule(
+                        "admissionregistration.k8s.io",
+                        &["validatingwebhookconfigurations", "mutatingwebhookconfigurations"],
+                        &["get", "update"],
+                    ),
+                    super::serve::WEBHOOK_CONFIGURATION,
+                ),
             ],
             ..Self::default()
         }

@@ -196,3 +196,24 @@ async fn dropping_a_controller_ends_its_reconciles_where_they_are() {
     assert_eq!(finished.load(Ordering::Relaxed), 0);
     has(&manager, r#"controller_runtime_active_workers{controller="maps"} 0"#);
 }
+
+/// A controller with one object, `a`, whose reconcile asks for one other, and then stops.
+pub(crate) async fn reconcile_that_asks_once(clock: Clock) {
+    let stop = CancellationToken::new();
+    let mut manager = Manager::new(api_server(&["a"]), clock, stop.clone().cancelled_owned());
+    manager.client = super::super::traffic::observed(&manager.client, "api", &manager.metrics, None);
+    let maps: Api<ConfigMap> = Api::namespaced(manager.client.clone(), "ns");
+    let limits = Limits { concurrency: 1, timeout: Duration::from_secs(30), backoff: BACKOFF };
+    let controller: Controller<ConfigMap> =
+        Controller::new(&manager, "maps", Api::all(manager.client.clone()), watcher::Config::default());
+    let reconcile = move |_| {
+        let (maps, stop) = (maps.clone(), stop.clone());
+        async move {
+            // What it gets is a list, which is no object: it was asked for all the same.
+            let _ = maps.get("asked").await;
+            stop.cancel();
+            Ok::<_, Broken>(Action::await_change())
+        }
+    };
+    controller.run(limits, reconcile).await;
+}

@@ -87,13 +87,7 @@ fn common(client: Client, standing: impl Into<Option<Standing>>) -> Common {
     sender.send_replace(standing.into());
     // Whoever follows the configuration does so as long as the operator runs.
     std::mem::forget(sender);
-    Common {
-        client,
-        clock: Clock::starting_at(now()),
-        configured,
-        measures: Measures::new(&metrics),
-        namespace: None,
-    }
+    Common { client, clock: Clock::starting_at(now()), configured, measures: Measures::new(&metrics), namespace: None }
 }
 
 fn chosen(values: &[(&str, &str)]) -> Standing {

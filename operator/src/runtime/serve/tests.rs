@@ -1,0 +1,225 @@
+use std::sync::Mutex;
+
+use axum::Router;
+use axum::routing::get;
+use kube::Client;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+use super::settings::WEBHOOK_CONFIGURATION;
+use super::*;
+use crate::kit::error::chain;
+
+type Objects = Arc<Mutex<std::collections::BTreeMap<String, Value>>>;
+
+/// An API server with these objects that knows the token `good` of somebody who may, and `other` of somebody who may
+/// not. It counts the questions.
+fn api_server(objects: &Objects, questions: &Arc<Mutex<u32>>) -> Client {
+    let (objects, questions) = (Arc::clone(objects), Arc::clone(questions));
+    let service = tower::service_fn(move |request: Request<kube::client::Body>| {
+        let (objects, questions) = (Arc::clone(&objects), Arc::clone(&questions));
+        async move {
+            let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+            let body = request.into_body().collect_bytes().await.unwrap();
+            let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+            let (code, answer) = answer(&objects, &questions, method.as_str(), &path, body);
+            let answer = kube::client::Body::from(answer.to_string().into_bytes());
+            Ok::<_, Infallible>(Response::builder().status(code).body(answer).unwrap())
+        }
+    });
+    Client::new(service, "ns")
+}
+
+fn answer(objects: &Objects, questions: &Mutex<u32>, method: &str, path: &str, mut body: Value) -> (u16, Value) {
+    if path.ends_with("tokenreviews") {
+        *questions.lock().unwrap() += 1;
+        let token = body["spec"]["token"].as_str().unwrap();
+        let known = ["good", "other"].contains(&token);
+        body["status"] = json!({ "authenticated": known, "user": { "username": token, "groups": ["g"] } });
+        return (201, body);
+    }
+    if path.ends_with("subjectaccessreviews") {
+        assert_eq!(body["spec"]["nonResourceAttributes"], json!({ "path": "/metrics", "verb": "get" }));
+        body["status"] = json!({ "allowed": body["spec"]["user"] == "good" });
+        return (201, body);
+    }
+    let mut objects = objects.lock().unwrap();
+    match (method, objects.get(path)) {
+        ("GET", Some(object)) => (200, object.clone()),
+        ("GET", None) => refusal(404, "NotFound"),
+        ("POST", _) => {
+            let path = format!("{path}/{}", body["metadata"]["name"].as_str().unwrap());
+            if objects.contains_key(&path) {
+                return refusal(409, "AlreadyExists");
+            }
+            objects.insert(path, body.clone());
+            (201, body)
+        }
+        (_, known) => {
+            let version = known.map(|known| known["metadata"]["resourceVersion"].clone()).unwrap_or_default();
+            if body["metadata"]["resourceVersion"] != version {
+                return refusal(409, "Conflict");
+            }
+            let next = version.as_str().map_or(1, |version| version.parse::<u32>().unwrap() + 1);
+            body["metadata"]["resourceVersion"] = next.to_string().into();
+            objects.insert(path.to_owned(), body.clone());
+            (200, body)
+        }
+    }
+}
+
+fn refusal(code: u16, reason: &str) -> (u16, Value) {
+    (code, json!({ "kind": "Status", "status": "Failure", "reason": reason, "code": code, "message": reason }))
+}
+
+/// Sends a request as text over a stream, and gives the answer's first line and body.
+async fn ask(mut stream: impl AsyncRead + AsyncWrite + Unpin, head: &str) -> String {
+    let request = format!("GET /metrics HTTP/1.1\r\nhost: here\r\nconnection: close\r\n{head}\r\n");
+    // Whoever says too much may be cut short.
+    let _ = stream.write_all(request.as_bytes()).await;
+    let mut said = String::new();
+    stream.read_to_string(&mut said).await.unwrap();
+    said
+}
+
+fn serving(door: &Door, access: Option<Arc<Access>>) -> DuplexStream {
+    let (ours, theirs) = duplex(64 * 1024);
+    let door = door.clone();
+    tokio::spawn(async move { connection("test", theirs, door, access).await });
+    ours
+}
+
+#[tokio::test(start_paused = true)]
+async fn metrics_are_for_those_whom_the_api_server_lets_read_them() {
+    let questions = Arc::new(Mutex::new(0));
+    let access = Arc::new(Access::new(api_server(&Objects::default(), &questions)));
+    let door = Door::default();
+    let _open = door.open(Router::new().route("/metrics", get(async || "series")));
+    for (head, status) in [
+        ("", "401 Unauthorized"),
+        ("authorization: Basic Zm9v\r\n", "401 Unauthorized"),
+        ("authorization: Bearer wrong\r\n", "401 Unauthorized"),
+        ("authorization: Bearer other\r\n", "403 Forbidden"),
+        ("authorization: Bearer good\r\n", "200 OK"),
+        ("authorization: Bearer good\r\n", "200 OK"),
+    ] {
+        let said = ask(serving(&door, Some(Arc::clone(&access))), head).await;
+        assert!(said.starts_with(&format!("HTTP/1.1 {status}")), "{head}: {said}");
+        assert_eq!(said.contains("series"), status == "200 OK");
+    }
+    assert_eq!(*questions.lock().unwrap(), 3, "an answer is remembered for a while");
+    tokio::time::advance(Duration::from_secs(61)).await;
+    ask(serving(&door, Some(access)), "authorization: Bearer good\r\n").await;
+    assert_eq!(*questions.lock().unwrap(), 4, "and not for longer");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_says_nothing_or_too_much_is_not_waited_for() {
+    let door = Door::default();
+    let said = ask(serving(&door, None), "").await;
+    assert!(said.starts_with("HTTP/1.1 503") && said.contains("the operator is not running"), "{said}");
+
+    let mut silent = serving(&door, None);
+    silent.write_all(b"GET /metrics HTTP/1.1\r\n").await.unwrap();
+    let mut said = String::new();
+    let read = tokio::time::timeout(PATIENCE * 2, silent.read_to_string(&mut said));
+    read.await.expect("the connection is closed").unwrap();
+
+    let large = format!("x: {}\r\n", "x".repeat(HEAD_BYTES_MAX * 2));
+    let said = ask(serving(&door, None), &large).await;
+    assert!(said.starts_with("HTTP/1.1 431"), "{said}");
+
+    let _open = door.open(Router::new().route("/metrics", get(std::future::pending::<&'static str>)));
+    let said = ask(serving(&door, None), "").await;
+    assert!(said.starts_with("HTTP/1.1 504"), "{said}");
+}
+
+/// The certificate is of the operator's time, and has to be looked at in it.
+#[derive(Debug)]
+struct InJanuary;
+
+impl rustls::time_provider::TimeProvider for InJanuary {
+    fn current_time(&self) -> Option<rustls::pki_types::UnixTime> {
+        let at: jiff::Timestamp = "2026-01-10T00:00:00Z".parse().unwrap();
+        Some(rustls::pki_types::UnixTime::since_unix_epoch(at.as_duration().unsigned_abs()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn replicas_share_a_certificate_that_the_webhook_configuration_trusts() {
+    let objects = Objects::default();
+    let configuration =
+        format!("/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/{WEBHOOK_CONFIGURATION}");
+    let hook = json!({ "name": "a.b.c", "clientConfig": {}, "sideEffects": "None", "admissionReviewVersions": ["v1"] });
+    objects.lock().unwrap().insert(configuration.clone(), json!({ "metadata": {}, "webhooks": [hook] }));
+    let clock = Clock::starting_at("2026-01-01T00:00:00Z".parse().unwrap());
+    let replica = Replica::from(api_server(&objects, &Arc::default()));
+    let other = Replica::from(api_server(&objects, &Arc::default()));
+    let [one, two] = [&replica, &other].map(|replica| Certificates::new(replica, Certificate::default(), clock));
+    assert!(!replica.health.report().is_ready(), "nobody can connect yet");
+    let acceptors = [one.acceptor().unwrap(), two.acceptor().unwrap()];
+    let keeping = tokio::spawn(async move { futures::future::join(one.keep(), two.keep()).await });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(replica.health.report().is_ready(), "{}", replica.health.report());
+
+    let stored = objects.lock().unwrap()[&configuration].clone();
+    let bundle: k8s_openapi::ByteString =
+        serde_json::from_value(stored["webhooks"][0]["clientConfig"]["caBundle"].clone()).unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    for authority in CertificateDer::pem_slice_iter(&bundle.0) {
+        roots.add(authority.unwrap()).unwrap();
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let client = rustls::ClientConfig::builder_with_details(provider, Arc::new(InJanuary))
+        .with_safe_default_protocol_versions()
+        .unwrap();
+    let client = Arc::new(client.with_root_certificates(roots).with_no_client_auth());
+    for acceptor in acceptors {
+        let (ours, theirs) = duplex(64 * 1024);
+        let name = ServerName::try_from("slipway-operator-webhooks.ns.svc").unwrap();
+        let connecting = tokio_rustls::TlsConnector::from(Arc::clone(&client)).connect(name, ours);
+        let (connected, accepted) = futures::future::join(connecting, acceptor.accept(theirs)).await;
+        if let Err(error) = connected {
+            panic!("{}", chain(&error));
+        }
+        accepted.unwrap();
+    }
+    keeping.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn certificates_that_are_given_are_read_again_when_they_change() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = || {
+        let made = rcgen::generate_simple_self_signed(vec!["here".to_owned()]).unwrap();
+        std::fs::write(directory.path().join("tls.crt"), made.cert.pem()).unwrap();
+        std::fs::write(directory.path().join("tls.key"), made.signing_key.serialize_pem()).unwrap();
+        made.cert.der().clone()
+    };
+    let replica = Replica::from(api_server(&Objects::default(), &Arc::default()));
+    let settings = Certificate { directory: Some(directory.path().to_owned()), ..Certificate::default() };
+    let clock = Clock::starting_at("2026-01-01T00:00:00Z".parse().unwrap());
+    let certificates = Certificates::new(&replica, settings, clock);
+    let acceptor = certificates.acceptor().unwrap();
+    let keeping = tokio::spawn(async move { certificates.keep().await });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(!replica.health.report().is_ready(), "there is none yet");
+    for _ in 0..2 {
+        let written = write();
+        tokio::time::sleep(Duration::from_secs(61)).await;
+        assert!(replica.health.report().is_ready());
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(written).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let client =
+            rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let client = Arc::new(client.with_root_certificates(roots).with_no_client_auth());
+        let (ours, theirs) = duplex(64 * 1024);
+        let connecting = tokio_rustls::TlsConnector::from(client).connect(ServerName::try_from("here").unwrap(), ours);
+        let (connected, _) = futures::future::join(connecting, acceptor.accept(theirs)).await;
+        connected.unwrap();
+    }
+    keeping.abort();
+}
