@@ -194,8 +194,9 @@ pub(crate) async fn wait_until(
 /// Uses every kind of custom resource that the operator looks after, from the samples: made, done, deleted, gone.
 pub(crate) async fn use_it(client: &Client, samples: &[Value]) -> Result<(), Failed> {
     let done = BTreeMap::from([("Hello", "Greeted"), ("MultiNicNodeConfig", "Configured")]);
-    for (kind, reason) in done {
-        let sample = of_kind(samples, kind).next().ok_or_else(|| format!("there is no sample of {kind}"))?;
+    let mut used = 0;
+    for (sample, reason) in done.iter().flat_map(|(kind, reason)| of_kind(samples, kind).map(move |it| (it, *reason))) {
+        used += 1;
         let api = api(client, sample).await?;
         let created = api.create(&PostParams::default(), &serde_json::from_value(sample.clone())?).await?;
         wait_until(client, sample, reason, |now| {
@@ -206,5 +207,5 @@ pub(crate) async fn use_it(client: &Client, samples: &[Value]) -> Result<(), Fai
         api.delete(&created.name_any(), &kube::api::DeleteParams::default()).await?;
         wait_until(client, sample, "gone", |now| now.is_none()).await?;
     }
-    Ok(())
+    if used == 0 { Err("there is nothing to use it with".into()) } else { Ok(()) }
 }

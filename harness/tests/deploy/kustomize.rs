@@ -10,7 +10,7 @@ use super::tools::{lacking_kubectl, run};
 use super::{Outcome, find, objects, of_kind, root, same, trial};
 
 /// A definition of the Prometheus operator's kind, as strict as its own about what we say.
-const SERVICE_MONITORS: &str = include_str!("servicemonitors.yaml");
+pub(crate) const SERVICE_MONITORS: &str = include_str!("servicemonitors.yaml");
 
 /// What holds for an installation.
 type Check = fn(&[Value]) -> Outcome;

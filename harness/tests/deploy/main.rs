@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test, although without the harness that says so")]
 
 mod cluster;
+mod helm;
 mod kustomize;
 mod pods;
 mod tilt;
@@ -22,7 +23,7 @@ type Outcome = Result<(), Failed>;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let trials = kustomize::trials().into_iter().chain(tilt::trials()).collect();
+    let trials = [kustomize::trials(), helm::trials(), tilt::trials()].into_iter().flatten().collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 

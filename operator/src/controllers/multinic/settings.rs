@@ -25,7 +25,6 @@ pub struct Settings {
     #[schemars(with = "Vec<serde_json::Value>")]
     pub agent_tolerations: Vec<Toleration>,
     /// What the agent does on the node.
-    #[schemars(with = "serde_json::Value")]
     pub agent: AgentSettings,
     /// How long a Job may take, from its creation, before it has failed.
     #[serde(with = "crate::kit::duration")]

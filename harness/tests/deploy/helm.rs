@@ -1,0 +1,173 @@
+//! The chart, rendered by `helm template`.
+
+use libtest_mimic::{Failed, Trial};
+use serde_json::{Value, json};
+use slipway::cluster::Cluster as _;
+use slipway_operator::runtime::Controller;
+use slipway_operator::runtime::rbac::{Install, parts};
+
+use super::cluster::{Operator, install, on_a_cluster, use_it};
+use super::kustomize::{SERVICE_MONITORS, check, samples};
+use super::pods::check_restricted;
+use super::tools::run;
+use super::{Outcome, find, objects, of_kind, root, same, trial};
+
+const CHART: &str = "operator/deploy/helm/slipway-operator";
+
+/// Where the release goes.
+const NAMESPACE: &str = "slipway-system";
+
+/// Everything that is off unless it is asked for.
+const EVERYTHING: [&str; 9] = [
+    "replicaCount=2",
+    "metrics.serviceMonitor.enabled=true",
+    "metrics.dashboard.enabled=true",
+    "networkPolicy.enabled=true",
+    "podDisruptionBudget.enabled=true",
+    "priorityClassName=system-cluster-critical",
+    "podLabels.team=harbour",
+    "image.pullSecrets[0].name=registry",
+    "nodeSelector.disk=ssd",
+];
+
+/// Values that must be refused, and the word that says why.
+const BAD: [(&str, &str); 6] = [
+    ("settings.multinic.agentImag=x", "agentImag"),
+    ("settings.multinic.agent.policyRouting=perhaps", "policyRouting"),
+    ("settings.controllers={hallo}", "controllers"),
+    ("replicaCount=some", "replicaCount"),
+    ("replica=2", "replica"),
+    ("image.pullPolicy=Sometimes", "pullPolicy"),
+];
+
+pub(crate) fn trials() -> Vec<Trial> {
+    let lacking = run("helm", &["version", "--short"], &root(".")).err().map(|_| "helm is not to be had");
+    let trial = |name: &str, case: fn() -> Outcome| trial(name, lacking, case);
+    vec![
+        trial("helm finds nothing to say about the chart", lint),
+        trial("the chart as it is is taken by the API server, and its operator needs no other rights", || shipped(&[])),
+        trial("the chart with everything on is taken by the API server", || shipped(&EVERYTHING)),
+        trial("the chart for one namespace gives rights in that namespace only", one_namespace),
+        trial("the chart grants what the program says it needs", rights),
+        trial("values that are misspelt or make no sense are refused", refused),
+    ]
+}
+
+fn lint() -> Outcome {
+    let settings: Vec<&str> = EVERYTHING.iter().flat_map(|value| ["--set", value]).collect();
+    for settings in [&[], settings.as_slice()] {
+        run("helm", &[&["lint", "--strict", CHART], settings].concat(), &root("."))?;
+    }
+    Ok(())
+}
+
+/// The objects of a release, and the namespace that an administrator makes for it.
+fn render(values: &[&str]) -> Result<Vec<Value>, Failed> {
+    let settings: Vec<&str> = values.iter().flat_map(|value| ["--set", value]).collect();
+    let fixed = ["template", "slipway", CHART, "--namespace", NAMESPACE, "--kube-version", "1.36.0"];
+    let mut objects = objects(&run("helm", &[&fixed, settings.as_slice()].concat(), &root("."))?)?;
+    let labels = json!({ "pod-security.kubernetes.io/enforce": "restricted" });
+    let metadata = json!({ "name": NAMESPACE, "labels": labels });
+    objects.insert(0, json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": metadata }));
+    // Helm applies kinds in an order of its own: what others are in or of goes first.
+    let rank = |object: &Value| match object["kind"].as_str() {
+        Some("Namespace") => 0,
+        Some("CustomResourceDefinition") => 1,
+        Some("MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration") => 3,
+        _ => 2,
+    };
+    objects.sort_by_key(rank);
+    Ok(objects)
+}
+
+fn shipped(values: &[&str]) -> Outcome {
+    let objects = render(values)?;
+    check(&objects)?;
+    if values == EVERYTHING {
+        for (kind, name) in [
+            ("ServiceMonitor", "slipway-operator"),
+            ("NetworkPolicy", "slipway-operator"),
+            ("PodDisruptionBudget", "slipway-operator"),
+            ("ConfigMap", "slipway-operator-dashboard"),
+        ] {
+            find(&objects, kind, name)?;
+        }
+    }
+    run_it(&objects, &samples()?)
+}
+
+fn one_namespace() -> Outcome {
+    let objects = render(&["settings.namespace=default", "settings.controllers={hello}"])?;
+    check_restricted(&find(&objects, "Deployment", "slipway-operator")?["spec"]["template"]["spec"])?;
+    for role in of_kind(&objects, "ClusterRole") {
+        let name = role["metadata"]["name"].as_str().unwrap_or_default();
+        let allowed =
+            ["slipway-operator", "slipway-operator-view", "slipway-operator-edit", "slipway-operator-metrics-reader"];
+        same(&json!([name, allowed.contains(&name)]), &json!([name, true]))?;
+    }
+    same(&find(&objects, "Role", "slipway-operator-hello")?["metadata"]["namespace"], &json!("default"))?;
+    let samples: Vec<_> = samples()?.into_iter().filter(|sample| sample["kind"] == "Hello").collect();
+    run_it(&objects, &samples)
+}
+
+fn run_it(objects: &[Value], samples: &[Value]) -> Outcome {
+    on_a_cluster(async |cluster| {
+        let client = cluster.client();
+        install(&client, &super::objects(SERVICE_MONITORS)?).await?;
+        install(&client, objects).await?;
+        let operator = Operator::start(&cluster, objects)?;
+        let used = use_it(&client, samples).await;
+        // What it was refused says more than what it did not do.
+        operator.stop().await?;
+        used
+    })
+}
+
+fn rights() -> Outcome {
+    for watched in [None, Some("team-a"), Some(NAMESPACE)] {
+        let value = format!("settings.namespace={}", watched.unwrap_or_default());
+        let rendered = render(&[&value])?;
+        let said = Install { watched: watched.map(str::to_owned), ..Install::default() };
+        let said = parts(&said).into_iter().flat_map(|part| part.manifests);
+        let said: Vec<Value> =
+            said.map(|manifest| Ok(plain(&serde_json::to_value(manifest)?))).collect::<Result<_, Failed>>()?;
+        let granted = ["ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"];
+        let granted = |object: &&Value| granted.contains(&object["kind"].as_str().unwrap_or_default());
+        let shipped: Vec<Value> = rendered.iter().filter(granted).map(plain).collect();
+        for object in said.iter().filter(|object| !shipped.contains(object)) {
+            return Err(format!("for {watched:?}, the chart has not: {object:#}").into());
+        }
+        for object in shipped.iter().filter(|object| !said.contains(object)) {
+            return Err(format!("for {watched:?}, only the chart has: {object:#}").into());
+        }
+    }
+    same(&json!(Controller::ALL.len()), &json!(3))
+}
+
+/// Without the labels that tell of the release.
+fn plain(object: &Value) -> Value {
+    let mut object = object.clone();
+    if let Some(labels) = object["metadata"]["labels"].as_object_mut() {
+        labels.retain(|label, _| label.starts_with("rbac."));
+        if labels.is_empty() {
+            object["metadata"]["labels"] = Value::Null;
+        }
+    }
+    object["metadata"].as_object_mut().into_iter().for_each(|metadata| metadata.retain(|_, value| !value.is_null()));
+    object
+}
+
+fn refused() -> Outcome {
+    for (value, word) in BAD {
+        match render(&[value]) {
+            Ok(_) => return Err(format!("{value} is taken").into()),
+            Err(error) => {
+                let said = error.message().unwrap_or_default().to_owned();
+                same(&json!([value, said.contains(word)]), &json!([value, true])).map_err(|_| said)?;
+            }
+        }
+    }
+    let error = render(&["replicaCount=2", "settings.leaderElection.enabled=false"]).err();
+    let said = error.and_then(|error| error.message().map(str::to_owned)).unwrap_or_default();
+    same(&json!(said.contains("leaderElection")), &json!(true))
+}
