@@ -6,6 +6,7 @@ mod capture;
 mod chronicle;
 mod dispatcher;
 mod events;
+mod evict;
 mod executor;
 mod nodes;
 pub mod report;

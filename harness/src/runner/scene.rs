@@ -14,7 +14,7 @@ use super::assertion::{self, Subject};
 use super::resources::{Found, Resources};
 use super::script::Surroundings;
 use super::trouble::Trouble;
-use super::{chain, events, nodes, script};
+use super::{chain, events, evict, nodes, script};
 use crate::cluster::{Cluster, Node};
 use crate::scenario::expression::{Bindings, Expression, Scope};
 use crate::scenario::model::{ExpectError, OperatorAction, PatchType, Propagation};
@@ -216,6 +216,15 @@ impl View<'_> {
             }
             Action::Delete { target, propagation, grace_period_seconds, expect_error } => {
                 judge(self.delete(target, *propagation, *grace_period_seconds).await, expect_error.as_ref())?;
+            }
+            Action::Evict { target, eviction } => {
+                let target = self.target(target);
+                let client = match &eviction.user {
+                    Some(user) => cluster.client_as(&self.text(user), &evict::groups(user, &eviction.groups)),
+                    None => self.client.clone(),
+                };
+                let namespace = target.namespace.as_deref().unwrap_or(&self.plan.namespace);
+                evict::evict(&client, &self.found(&target).await?, namespace, &target, eviction).await?;
             }
             Action::Never { target, condition, count, duration } => {
                 let (target, condition) = (self.target(target), self.condition(condition));

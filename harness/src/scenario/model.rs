@@ -130,6 +130,9 @@ pub struct Step {
     /// Delete objects.
     #[serde(default)]
     pub delete: Option<Delete>,
+    /// Ask for the eviction of Pods.
+    #[serde(default)]
+    pub evict: Option<Evict>,
     /// Wait until objects are as described.
     #[serde(default)]
     pub expect: Option<Expect>,
@@ -291,6 +294,67 @@ pub enum Propagation {
     Foreground,
     /// They stay.
     Orphan,
+}
+
+/// Pods to evict, and what must come of it.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Evict {
+    /// The Pod's name.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Labels of the Pods, where they are not named.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// The namespace, where it is not the scenario's.
+    #[serde(default)]
+    pub namespace: Option<String>,
+    /// Who asks, like `system:serviceaccount:kube-system:vpa-updater`; an administrator unless told otherwise. Whoever
+    /// it is has an administrator's rights.
+    #[serde(default, rename = "as")]
+    pub user: Option<String>,
+    /// Groups of whoever asks, beside those that every user of its kind is in.
+    #[serde(default)]
+    pub groups: Vec<String>,
+    /// Seconds until the Pod is killed.
+    #[serde(default)]
+    pub grace_period_seconds: Option<u32>,
+    /// What the API server must say; that it passes unless told otherwise.
+    #[serde(default)]
+    pub expect: Verdict,
+    /// A text, or texts, that the refusal contains.
+    #[serde(default)]
+    pub message: Option<Pattern>,
+    /// Ask again this often while the answer is another 429, as evictors do; once unless told otherwise.
+    #[serde(default)]
+    pub every: Option<Span>,
+    /// How long to ask again; one minute unless told otherwise.
+    #[serde(default)]
+    pub within: Option<Span>,
+}
+
+/// What becomes of an eviction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Verdict {
+    /// The Pod is being deleted.
+    #[default]
+    Passed,
+    /// Held while the Pod drains.
+    Held,
+    /// Refused for another reason, like a disruption budget.
+    Refused,
+}
+
+impl Verdict {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Held => "held",
+            Self::Refused => "refused",
+        }
+    }
 }
 
 /// Objects as they must become.

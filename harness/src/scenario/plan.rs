@@ -7,10 +7,10 @@ use serde_json::Value;
 
 use super::diagnostic::{Place, SourceFile};
 use super::expression::{Bindings, Expression};
-use super::forms::Count;
+use super::forms::{Count, Pattern};
 use super::model::{
     EventPattern, ExpectError, ExpectFile, ExpectLink, OperatorAction, OperatorSpec, PatchType, Propagation, Regarding,
-    Script, Time,
+    Script, Time, Verdict,
 };
 use super::node::NodeSpec;
 
@@ -108,6 +108,13 @@ pub enum Action {
         /// How the server must refuse.
         expect_error: Option<ExpectError>,
     },
+    /// Ask for evictions.
+    Evict {
+        /// The Pods.
+        target: Target,
+        /// How, and what must come of it.
+        eviction: Eviction,
+    },
     /// Wait until objects are so.
     Expect {
         /// The objects.
@@ -200,6 +207,25 @@ impl Action {
             _ => Duration::ZERO,
         }
     }
+}
+
+/// How evictions are asked for, and what must come of them.
+#[derive(Clone, Debug)]
+pub struct Eviction {
+    /// Who asks; an administrator where nobody is named.
+    pub user: Option<String>,
+    /// Groups of whoever asks.
+    pub groups: Vec<String>,
+    /// Seconds until the Pod is killed.
+    pub grace_period_seconds: Option<u32>,
+    /// What the API server must say.
+    pub expect: Verdict,
+    /// What the refusal contains.
+    pub message: Option<Pattern>,
+    /// How often to ask again.
+    pub every: Option<Duration>,
+    /// How long to ask again.
+    pub within: Duration,
 }
 
 /// Which objects are meant.

@@ -12,7 +12,7 @@ use super::super::expression::{Bindings, Expression};
 use super::super::forms::{Count, Expressions};
 use super::super::manifest::{self, Reference};
 use super::super::model;
-use super::super::plan::{Action, Condition, Step, Target};
+use super::super::plan::{Action, Condition, Eviction, Step, Target};
 use super::super::tree::Node;
 use super::Surroundings;
 
@@ -100,6 +100,7 @@ impl Compiler<'_> {
             create,
             patch,
             delete,
+            evict,
             expect,
             never,
             consistently,
@@ -121,6 +122,9 @@ impl Compiler<'_> {
         };
         if let Some(writing) = writing() {
             return Some(self.writing(writing));
+        }
+        if let Some(evict) = evict {
+            return Some(self.evict(evict));
         }
         if let Some(expect) = expect {
             return Some(self.expect(expect));
@@ -213,6 +217,29 @@ impl Compiler<'_> {
             .map(|object| format!("{}/{}", text(object, "/kind"), text(object, "/metadata/name")))
             .collect();
         subjects.join(", ")
+    }
+
+    fn evict(&mut self, evict: model::Evict) -> (String, Action) {
+        let target = target("pods".to_owned(), evict.name, evict.labels, evict.namespace);
+        if target.name.is_none() && target.labels.is_empty() {
+            self.complain("", "`evict` needs a `name` or `labels`", "everything there is");
+        }
+        if evict.within.is_some() && evict.every.is_none() {
+            self.complain("/within", "`within` is how long to ask again, and `every` is missing", "asked once only");
+        }
+        if evict.message.is_some() && evict.expect == model::Verdict::Passed {
+            self.complain("/message", "an eviction that passes has no message", "no message");
+        }
+        let eviction = Eviction {
+            user: evict.user,
+            groups: evict.groups,
+            grace_period_seconds: evict.grace_period_seconds,
+            expect: evict.expect,
+            message: evict.message,
+            every: evict.every.map(|span| span.0),
+            within: within(evict.within),
+        };
+        (target.to_string(), Action::Evict { target, eviction })
     }
 
     fn expect(&mut self, expect: model::Expect) -> (String, Action) {
