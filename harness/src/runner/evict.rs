@@ -1,6 +1,5 @@
 //! Evictions, asked for as an autoscaler or a node drain asks for them: by somebody, and again while they are refused.
 
-
 use kube::api::{DynamicObject, ListParams};
 use kube::core::Status;
 use kube::{Api, Client, ResourceExt};
