@@ -3,6 +3,7 @@
 
 mod agent;
 mod built_in;
+mod teller;
 
 use std::sync::Arc;
 
@@ -39,6 +40,12 @@ pub struct Raised {
     pub operator: Option<Box<dyn Operator>>,
 }
 
+/// What an operator tells of itself, whether it runs or not.
+pub trait Teller: Send + Sync {
+    /// Its metrics in Prometheus' text format; none while it does not run.
+    fn metrics(&self) -> BoxFuture<'_, Option<Result<String, String>>>;
+}
+
 /// An operator on a cluster.
 pub trait Operator: Send {
     /// Starts it; nothing happens when it runs already.
@@ -49,6 +56,12 @@ pub trait Operator: Send {
 
     /// Ends it where it is, as a crash does.
     fn crash(&mut self);
+
+    /// The user that the API server knows it as.
+    fn user(&self) -> String;
+
+    /// The way to its metrics.
+    fn teller(&self) -> Arc<dyn Teller>;
 
     /// Resolves when it ends although nobody told it to, with the reason.
     fn ended(&mut self) -> BoxFuture<'_, String>;

@@ -14,6 +14,7 @@ use slipway::runner::{self, Options};
 use slipway::scenario::load::load;
 use slipway::scenario::plan::Plan;
 use slipway::sim::seed::RunSeed;
+use slipway::sli::spec;
 use slipway::target::{BuiltIn, Stage};
 use tokio_util::sync::CancellationToken;
 
@@ -37,6 +38,7 @@ fn trial(plan: Plan) -> Trial {
     let title = plan.title.clone();
     Trial::test(title, move || {
         let options = Options {
+            specs: spec::built_in().unwrap_or_default().into(),
             jobs: NonZeroUsize::MIN,
             fail_fast: false,
             seed: SEED,

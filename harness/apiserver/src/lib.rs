@@ -22,6 +22,7 @@ mod handle;
 mod hooks;
 pub mod lifecycle;
 pub mod negotiate;
+pub mod observe;
 pub mod openapi;
 pub mod patch;
 pub mod resource;

@@ -14,7 +14,6 @@ use futures::FutureExt;
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, header};
 use jiff::Timestamp;
-use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 pub use crate::access::User;
@@ -30,6 +29,7 @@ use crate::entropy::Entropy;
 use crate::gateway::PodGateway;
 use crate::handle::{Call, Wire, connect, handle, path, reply};
 use crate::negotiate::{self, Output};
+use crate::observe::{Observed, Observer};
 use crate::resource::Resource;
 use crate::resources::Registry;
 use crate::resources::registry::Table;
@@ -38,9 +38,6 @@ use crate::status::ApiError;
 use crate::store::Store;
 use crate::upgrade;
 use crate::warning;
-
-/// How many request records an observer may lag behind before it is told that it missed some.
-const RECORDS_KEPT: usize = 4096;
 
 /// What a server is made from.
 #[derive(Clone, Debug)]
@@ -82,6 +79,8 @@ pub struct Record {
     pub user_agent: String,
     /// The HTTP status of the answer.
     pub status: StatusCode,
+    /// The store's revision when the request came in.
+    pub revision_before: u64,
     /// The store's revision when the answer was made.
     pub revision: u64,
     /// When the request came in.
@@ -103,7 +102,8 @@ pub(crate) struct Inner {
     pub(crate) tokens: RwLock<Vec<(String, Arc<User>)>>,
     pub(crate) store: Store,
     pub(crate) registry: Registry,
-    pub(crate) records: broadcast::Sender<Arc<Record>>,
+    /// Who looks on.
+    pub(crate) observed: Observed,
     /// Held while a definition's resources are put into the registry.
     pub(crate) definitions: Mutex<()>,
     /// The way to what runs in Pods.
@@ -120,7 +120,8 @@ impl ApiServer {
     /// A server with the namespaces and roles that every cluster has.
     pub fn new(config: Config) -> Self {
         let entropy = Entropy::seeded(config.seed);
-        let store = Store::new(config.history);
+        let observed = Observed::default();
+        let store = Store::new(config.history).observed_by(observed.clone());
         bootstrap::fill(&store, || entropy.uid(), &config.clock.now_text());
         Self(Arc::new(Inner {
             clock: config.clock,
@@ -129,7 +130,7 @@ impl ApiServer {
             tokens: RwLock::new(config.tokens.into_iter().map(|(token, user)| (token, Arc::new(user))).collect()),
             store,
             registry: Registry::builtin(),
-            records: broadcast::Sender::new(RECORDS_KEPT),
+            observed,
             definitions: Mutex::new(()),
             gateway: OnceLock::new(),
             admission: Admission::default(),
@@ -181,9 +182,10 @@ impl ApiServer {
         self.0.store.revision()
     }
 
-    /// Every request from now on, as it is answered. A receiver that lags behind is told so.
-    pub fn observe(&self) -> broadcast::Receiver<Arc<Record>> {
-        self.0.records.subscribe()
+    /// Lets `observer` look on from now on; only the first one does.
+    pub fn observe(&self, observer: Arc<dyn Observer>) {
+        // A server belongs to one cluster.
+        let _ = self.0.observed.set(observer);
     }
 
     /// Ends all watches, now and from now on, so that connections can be closed.
@@ -262,6 +264,7 @@ where
     let started = server.0.clock.now();
     let (parts, body) = request.into_parts();
     let mut record = Record::starting(&parts, started);
+    record.revision_before = server.0.store.revision();
     let response = match answer(&server, user, &parts, body, &mut record).await {
         Ok(response) => response,
         Err(error) => reply::error_response(&error),
@@ -277,8 +280,9 @@ where
         status = record.status.as_u16(),
         "request"
     );
-    // Nobody has to listen.
-    let _ = server.0.records.send(Arc::new(record));
+    if let Some(observer) = server.0.observed.get() {
+        observer.answered(&record);
+    }
     response
 }
 
@@ -417,6 +421,7 @@ impl Record {
             user: String::new(),
             user_agent: agent.to_owned(),
             status: StatusCode::OK,
+            revision_before: 0,
             revision: 0,
             started,
             ended: started,

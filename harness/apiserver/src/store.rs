@@ -13,6 +13,8 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 use tokio::sync::watch;
 
+use crate::observe::Observed;
+
 /// A stored resource: group and plural name. All versions of a resource share one collection.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct GroupResource {
@@ -179,6 +181,7 @@ pub struct Store {
     state: RwLock<State>,
     history: usize,
     revision: watch::Sender<u64>,
+    observed: Observed,
 }
 
 #[derive(Debug)]
@@ -225,7 +228,14 @@ impl Store {
             state: RwLock::new(State { revision: 1, collections: HashMap::new() }),
             history: history.max(1),
             revision: watch::Sender::new(1),
+            observed: Observed::default(),
         }
+    }
+
+    /// The same store, with somebody who may look on.
+    #[must_use]
+    pub(crate) fn observed_by(self, observed: Observed) -> Self {
+        Self { observed, ..self }
     }
 
     // A panic while the lock is held would have been in serde_json or an allocation; the state is complete between
@@ -315,7 +325,11 @@ impl Store {
         } else {
             collection.objects.insert(key.clone(), Arc::clone(&object))
         };
-        collection.record(Event { change, key, object: Arc::clone(&object), previous }, self.history);
+        let event = Event { change, key, object: Arc::clone(&object), previous };
+        if let Some(observer) = self.observed.get() {
+            observer.stored(resource, &event);
+        }
+        collection.record(event, self.history);
         state.revision = revision;
         // Both are sent under the lock, so that no waiter sees a revision before its events.
         collection.latest.send_replace(revision);

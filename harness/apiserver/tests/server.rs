@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,7 +12,9 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use slipway_apiserver::clock::Clock;
-use slipway_apiserver::service::{ApiServer, Body, Config, User};
+use slipway_apiserver::observe::Observer;
+use slipway_apiserver::service::{ApiServer, Body, Config, Record, User};
+use slipway_apiserver::store::{Change, Event, GroupResource};
 use tower::ServiceExt;
 
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
@@ -221,13 +224,34 @@ async fn a_body_beyond_the_limit_is_refused() {
     assert_eq!((status, &error["reason"]), (StatusCode::PAYLOAD_TOO_LARGE, &json!("RequestEntityTooLarge")));
 }
 
+/// Keeps what it sees.
+#[derive(Debug, Default)]
+struct Seen {
+    records: Mutex<Vec<Record>>,
+    writes: Mutex<Vec<(String, String, Change)>>,
+}
+
+impl Observer for Seen {
+    fn answered(&self, record: &Record) {
+        self.records.lock().unwrap().push(record.clone());
+    }
+
+    fn stored(&self, resource: &GroupResource, event: &Event) {
+        self.writes.lock().unwrap().push((resource.resource.to_string(), event.key.name.to_string(), event.change));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn every_request_is_recorded_with_who_did_what_and_how_it_ended() {
     let server = server(100);
-    let mut records = server.observe();
+    let seen = Arc::new(Seen::default());
+    server.observe(seen.clone());
     send(&server, Method::POST, MAPS, map("a", 1)).await;
     send(&server, Method::GET, &format!("{MAPS}/b"), Value::Null).await;
-    let (first, second) = (records.recv().await.unwrap(), records.recv().await.unwrap());
+    let records = seen.records.lock().unwrap();
+    let (first, second) = (&records[0], &records[1]);
+    assert_eq!(*seen.writes.lock().unwrap(), [("configmaps".to_owned(), "a".to_owned(), Change::Created)]);
+    assert_eq!((first.revision_before + 1, second.revision_before), (first.revision, second.revision));
     assert_eq!((first.verb, first.resource.as_str(), first.name.as_str()), ("create", "configmaps", "a"));
     assert_eq!((first.status, first.revision), (StatusCode::CREATED, server.revision()));
     assert_eq!((second.verb, second.name.as_str(), second.status), ("get", "b", StatusCode::NOT_FOUND));

@@ -67,6 +67,21 @@ pub struct RunArgs {
     /// Run every scenario on this clock, whatever the file says.
     #[arg(long, value_name = "CLOCK")]
     pub time: Option<TimeArg>,
+    /// Where the run's indicators are written: `sli-summary.json`, and the same under the run's own name.
+    #[arg(long, env = "SLIPWAY_ARTIFACTS", default_value = "artifacts", value_name = "DIR")]
+    pub artifacts: PathBuf,
+    /// Write no indicators, and print none.
+    #[arg(long, conflicts_with = "gate")]
+    pub no_sli: bool,
+    /// Judge the indicators when all scenarios have passed; anything but a PASS or a WARN is a failure.
+    #[arg(long)]
+    pub gate: bool,
+    /// The policy of `--gate`.
+    #[arg(long, default_value = "slint/policy.yaml", value_name = "FILE", requires = "gate")]
+    pub policy: String,
+    /// The baseline of `--gate`.
+    #[arg(long, value_name = "FILE", requires = "gate")]
+    pub baseline: Option<String>,
     /// End a scenario that has taken this long on the machine's own clock, e.g. because it spins: seconds.
     #[arg(long, env = "SLIPWAY_WALL_CLOCK_LIMIT", default_value_t = 60, value_name = "SECONDS")]
     pub wall_clock_limit: u64,

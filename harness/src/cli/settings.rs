@@ -9,6 +9,8 @@ use std::time::Duration;
 use regex::Regex;
 
 use super::args::{LintArgs, RunArgs, ServeArgs, TimeArg};
+use super::gate::{ExitOn, GateSettings};
+use crate::sli::summary;
 
 /// What is wrong with the arguments.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +60,10 @@ pub struct RunSettings {
     pub wall_clock_limit: Duration,
     /// Where scripts look for their commands.
     pub path: Option<OsString>,
+    /// Where indicators go; none where nobody wants them.
+    pub artifacts: Option<PathBuf>,
+    /// How they are judged; none where they are not.
+    pub gate: Option<GateSettings>,
 }
 
 /// Settings of `slipway lint`.
@@ -137,7 +143,20 @@ impl TryFrom<RunArgs> for RunSettings {
             Some(jobs) => NonZeroUsize::new(jobs).ok_or(UsageError::NoJobs)?,
             None => std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
         };
+        let summary = args.artifacts.join(summary::ALIAS);
+        let gate = args.gate.then(|| GateSettings {
+            summary: summary.to_string_lossy().into_owned(),
+            policy: args.policy,
+            baseline: args.baseline.unwrap_or_default(),
+            output: args.artifacts.join("slint-gate-summary.json"),
+            exit_on: ExitOn { fail: true, warn: false, no_grade: true },
+            exit_on_text: "FAIL_OR_NOGRADE".to_owned(),
+            step_summary: None,
+            remarks: Vec::new(),
+        });
         Ok(Self {
+            gate,
+            artifacts: (!args.no_sli).then_some(args.artifacts),
             paths: args.paths,
             filters: args.filter.iter().map(|text| Filter::parse(text)).collect::<Result<_, _>>()?,
             jobs,

@@ -4,13 +4,14 @@ pub mod embedded;
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use futures::future::BoxFuture;
 use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::scenario::node::{LinkSpec, NodeSpec};
+use crate::sli::observed::Recorder;
 
 /// A cluster that a scenario runs on.
 pub trait Cluster: Send + Sync {
@@ -35,6 +36,10 @@ pub trait Cluster: Send + Sync {
     /// # Errors
     /// Those of the network and the file system.
     fn kubeconfig(&self) -> BoxFuture<'_, io::Result<PathBuf>>;
+
+    /// Lets a recorder see what `operator`, a user of this cluster, asks for and what is written from now on. Nothing is
+    /// recorded on a cluster that cannot be looked into.
+    fn observe(&self, recorder: Arc<Mutex<Recorder>>, operator: &str);
 
     /// What a container has written to its log so far, newest lines last.
     fn pod_log(&self, namespace: &str, pod: &str) -> Option<String>;

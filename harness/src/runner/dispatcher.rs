@@ -18,6 +18,7 @@ use crate::scenario::model::Time;
 use crate::scenario::plan::Plan;
 use crate::sim::clock::Stopwatch;
 use crate::sim::seed::RunSeed;
+use crate::sli::spec::Spec;
 use crate::target::Stage;
 
 /// How long a scenario that was told to end may take before it is left behind: its thread is spinning without ever
@@ -42,6 +43,8 @@ pub struct Options {
     pub wall_clock_limit: Duration,
     /// Where scripts look for their commands: `PATH`.
     pub path: Option<OsString>,
+    /// What is measured.
+    pub specs: Arc<[Spec]>,
     /// Ends the run early: what runs is cut short, what has not begun does not begin.
     pub interrupt: CancellationToken,
 }
@@ -161,6 +164,7 @@ impl Dispatcher<'_> {
             stage: Arc::clone(&self.stage),
             cancel: cancel.clone(),
             path: self.options.path.clone(),
+            specs: Arc::clone(&self.options.specs),
             plan,
         };
         let sender = self.sender.clone();
@@ -195,6 +199,7 @@ impl Dispatcher<'_> {
                     Outcome::Interrupted if running.overdue => self.overdue(scenario, ""),
                     outcome => outcome,
                 };
+                self.records[scenario].session = ending.session;
                 self.finish(scenario, outcome, ending.took);
             }
             Message::Interrupted => {

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::capture::{self, Log};
 use super::chronicle::Chronicle;
+use super::measuring::Measuring;
 use super::scene::Scene;
 use super::trouble::Trouble;
 use super::{chain, span};
@@ -19,6 +20,8 @@ use crate::event::{Failure, Outcome, Section, StepRecord};
 use crate::scenario::model::Time;
 use crate::scenario::plan::{Plan, Step};
 use crate::sim::clock::{ScenarioClock, epoch};
+use crate::sli::session::Session;
+use crate::sli::spec::Spec;
 use crate::target::{Stage, Terms};
 
 /// As many of the operator's log lines as a report shows.
@@ -55,6 +58,8 @@ pub(super) struct Assignment {
     pub(super) cancel: CancellationToken,
     /// Where its scripts look for their commands.
     pub(super) path: Option<OsString>,
+    /// What is measured.
+    pub(super) specs: Arc<[Spec]>,
 }
 
 /// How a scenario ended.
@@ -64,6 +69,8 @@ pub(super) struct Ending {
     pub(super) outcome: Outcome,
     /// How long it took on its clock.
     pub(super) took: Duration,
+    /// What was measured; none where it did not begin.
+    pub(super) session: Option<Session>,
 }
 
 /// Runs a scenario on this thread. A panic in it is a failure with the panic's message.
@@ -91,7 +98,7 @@ pub(super) fn execute(assignment: &Assignment, tell: impl Fn(Progress) + Send + 
 }
 
 fn failed(failure: Failure, took: Duration) -> Ending {
-    Ending { outcome: Outcome::Failed(Box::new(failure)), took }
+    Ending { outcome: Outcome::Failed(Box::new(failure)), took, session: None }
 }
 
 async fn perform(assignment: &Assignment, tell: &(impl Fn(Progress) + Send + Sync)) -> Ending {
@@ -104,7 +111,7 @@ async fn perform(assignment: &Assignment, tell: &(impl Fn(Progress) + Send + Syn
     let raised = tokio::select! {
         raised = assignment.stage.raise(plan, terms) => raised,
         () = assignment.cancel.cancelled() => {
-            return Ending { outcome: Outcome::Interrupted, took: clock.elapsed() };
+            return Ending { outcome: Outcome::Interrupted, took: clock.elapsed(), session: None };
         }
     };
     let raised = match raised {
@@ -117,6 +124,7 @@ async fn perform(assignment: &Assignment, tell: &(impl Fn(Progress) + Send + Syn
         }
     };
     let chronicle = Chronicle::begin(&raised.cluster.client(), clock);
+    let mut measuring = Measuring::begin(&raised, Arc::clone(&assignment.specs));
     let mut scene = Scene::new(plan, raised, assignment.path.as_deref());
     scene.begin();
 
@@ -124,7 +132,7 @@ async fn perform(assignment: &Assignment, tell: &(impl Fn(Progress) + Send + Syn
     let outcome = tokio::select! {
         biased;
         () = assignment.cancel.cancelled() => Outcome::Interrupted,
-        ended = tokio::time::timeout(plan.timeout, steps(plan, &mut scene, clock, tell)) => match ended {
+        ended = tokio::time::timeout(plan.timeout, steps(plan, &mut scene, &mut measuring, clock, tell)) => match ended {
             Ok(Ok(steps_took)) => {
                 took = Some(steps_took);
                 Outcome::Passed
@@ -139,13 +147,14 @@ async fn perform(assignment: &Assignment, tell: &(impl Fn(Progress) + Send + Syn
     };
     let took = took.unwrap_or_else(|| clock.elapsed());
     scene.end().await;
-    Ending { outcome, took }
+    Ending { outcome, took, session: Some(measuring.finish()) }
 }
 
 /// Runs the steps in order, while every `never` that has no end looks on. Returns how long the steps took.
 async fn steps(
     plan: &Plan,
     scene: &mut Scene<'_>,
+    measuring: &mut Measuring,
     clock: ScenarioClock,
     tell: &(impl Fn(Progress) + Send + Sync),
 ) -> Result<Duration, (usize, Trouble)> {
@@ -160,6 +169,7 @@ async fn steps(
             result = scene.perform(number, step, &violated) => result.map_err(|trouble| (number, trouble)),
         };
         let took = clock.elapsed().saturating_sub(at);
+        measuring.ask().await;
         let (passed, output) = match &result {
             Ok(output) => (true, output.clone()),
             Err((guilty, _)) => (*guilty != number, None),

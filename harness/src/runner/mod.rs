@@ -8,6 +8,7 @@ mod dispatcher;
 mod events;
 mod evict;
 mod executor;
+mod measuring;
 mod nodes;
 pub mod report;
 mod resources;

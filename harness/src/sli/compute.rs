@@ -9,7 +9,7 @@ use super::selector::{Selector, total};
 use super::spec::{Compute, Input, Level, Source, Spec};
 
 /// The metric that says when a process began; another value means another process.
-const PROCESS_START: &str = "process_start_time_seconds";
+pub(super) const PROCESS_START: &str = "process_start_time_seconds";
 
 /// How an indicator fared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,5 +9,6 @@ pub mod exposition;
 pub mod histogram;
 pub mod observed;
 pub mod selector;
+pub mod session;
 pub mod spec;
 pub mod summary;

@@ -119,6 +119,11 @@ impl fmt::Display for Selector {
 }
 
 impl Selector {
+    /// The metric's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The same conditions on the metric's buckets, sum or count.
     #[must_use]
     pub fn part(&self, suffix: &str) -> Self {

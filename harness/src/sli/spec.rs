@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::compute::PROCESS_START;
 use super::selector::Selector;
 
 /// A file of indicators.
@@ -66,6 +67,18 @@ pub struct Spec {
     /// When it is bad, whatever a policy says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judge: Option<Judge>,
+}
+
+impl Spec {
+    /// Whether it asks for series of this name.
+    pub fn reads(&self, name: &str) -> bool {
+        self.source == Source::Metrics
+            && (name == PROCESS_START
+                || self.inputs.iter().any(|Input(selector)| {
+                    let rest = name.strip_prefix(selector.name());
+                    rest.is_some_and(|rest| matches!(rest, "" | "_bucket" | "_sum" | "_count"))
+                }))
+    }
 }
 
 /// Where numbers come from.

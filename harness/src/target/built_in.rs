@@ -8,7 +8,6 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::Response;
 use http_body_util::BodyExt;
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Namespace, Service, ServicePort, ServiceSpec};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Patch, PatchParams};
@@ -24,7 +23,8 @@ use slipway_operator::runtime::{self, Controller, Door, Doors, Settings};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{Operator, RaiseError, Raised, Stage, Terms, agent};
+use super::teller::Behind;
+use super::{Operator, RaiseError, Raised, Stage, Teller, Terms, agent};
 use crate::cluster::Cluster;
 use crate::cluster::embedded::{self, services::Answerer};
 use crate::scenario::model::{Identity, OperatorSpec};
@@ -89,11 +89,11 @@ async fn raise(plan: &Plan, terms: Terms) -> Result<Raised, RaiseError> {
             install(&client, &settings, &plan.namespace).await?;
             let doors = Doors::default();
             cluster.answer_for(NAMESPACE, WEBHOOKS, WEBHOOKS_PORT, behind(doors.webhooks.clone()));
-            let client = match spec.identity {
-                Identity::Admin => cluster.client(),
-                Identity::ServiceAccount => service_account_client(&cluster),
-            };
-            Some(Box::new(InProcess::new(client, settings, terms.epoch, doors)) as Box<dyn Operator>)
+            let user = user(spec.identity);
+            let client = cluster.client_as(&user, &groups(spec.identity));
+            let running = None;
+            let clock = OperatorClock::starting_at(terms.epoch);
+            Some(Box::new(InProcess { client, user, settings, clock, doors, running }) as Box<dyn Operator>)
         }
         None => None,
     };
@@ -107,14 +107,25 @@ fn settings(spec: &OperatorSpec) -> Result<Settings, RaiseError> {
     serde_json::from_value(Value::Object(fields)).map_err(RaiseError::because("read the operator's settings"))
 }
 
-/// The rights of the operator's service account, as the API server knows its tokens.
-fn service_account_client(cluster: &dyn Cluster) -> Client {
-    let groups = [
-        "system:serviceaccounts".to_owned(),
-        format!("system:serviceaccounts:{NAMESPACE}"),
-        "system:authenticated".to_owned(),
-    ];
-    cluster.client_as(&format!("system:serviceaccount:{NAMESPACE}:{NAME}"), &groups)
+/// Whom the API server takes the operator for; even an administrator has a name of its own, so that its requests can be
+/// told from the scenario's.
+fn user(identity: Identity) -> String {
+    match identity {
+        Identity::Admin => NAME.to_owned(),
+        Identity::ServiceAccount => format!("system:serviceaccount:{NAMESPACE}:{NAME}"),
+    }
+}
+
+/// An administrator's groups, or those of a service account, as the API server knows them by its tokens.
+fn groups(identity: Identity) -> Vec<String> {
+    match identity {
+        Identity::Admin => vec!["system:masters".to_owned(), "system:authenticated".to_owned()],
+        Identity::ServiceAccount => vec![
+            "system:serviceaccounts".to_owned(),
+            format!("system:serviceaccounts:{NAMESPACE}"),
+            "system:authenticated".to_owned(),
+        ],
+    }
 }
 
 /// What the operator's manifests install.
@@ -227,6 +238,8 @@ where
 /// The operator as a task of the scenario's runtime.
 struct InProcess {
     client: Client,
+    /// Whom the API server takes it for.
+    user: String,
     settings: Settings,
     /// The operator sees the same time as the cluster, whenever it is started.
     clock: OperatorClock,
@@ -238,12 +251,6 @@ struct InProcess {
 struct Running {
     task: JoinHandle<Result<(), runtime::RunError>>,
     stop: CancellationToken,
-}
-
-impl InProcess {
-    fn new(client: Client, settings: Settings, epoch: Timestamp, doors: Doors) -> Self {
-        Self { client, settings, clock: OperatorClock::starting_at(epoch), doors, running: None }
-    }
 }
 
 impl Operator for InProcess {
@@ -272,6 +279,14 @@ impl Operator for InProcess {
         if let Some(Running { task, .. }) = self.running.take() {
             task.abort();
         }
+    }
+
+    fn user(&self) -> String {
+        self.user.clone()
+    }
+
+    fn teller(&self) -> Arc<dyn Teller> {
+        Arc::new(Behind(self.doors.metrics.clone()))
     }
 
     fn ended(&mut self) -> BoxFuture<'_, String> {

@@ -7,6 +7,7 @@ mod client;
 mod controllers;
 pub mod door;
 pub mod node;
+mod observer;
 pub mod services;
 
 use std::collections::BTreeMap;
@@ -34,6 +35,7 @@ use tokio::task::JoinSet;
 
 use super::NodeError;
 use crate::scenario::node::{NodeSpec, TaintSpec};
+use crate::sli::observed::Recorder;
 use controllers::disruption::DisruptionController;
 use controllers::endpointslice::{self, EndpointSliceController};
 use controllers::garbage::GarbageCollector;
@@ -52,6 +54,7 @@ use node::machine::{Machine, MachineError};
 use node::program::Programs;
 use node::tcp::{Medium, Tcp};
 use node::{images, lease, registration};
+use observer::Onlooker;
 use services::{Answerer, Services};
 
 /// What an embedded cluster is made from.
@@ -382,6 +385,10 @@ impl super::Cluster for Cluster {
 
     fn kubeconfig(&self) -> BoxFuture<'_, io::Result<PathBuf>> {
         self.open().map_err(io::Error::other).boxed()
+    }
+
+    fn observe(&self, recorder: Arc<Mutex<Recorder>>, operator: &str) {
+        self.server.observe(Arc::new(Onlooker::new(recorder, operator, self.server.clock())));
     }
 
     fn pod_log(&self, namespace: &str, pod: &str) -> Option<String> {

@@ -1,5 +1,6 @@
 //! What a run is told as. Reports read events and records, and nothing else.
 
+pub mod indicators;
 pub mod json;
 pub mod junit;
 pub mod terminal;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use crate::event::{Event, Outcome, StepRecord};
 use crate::scenario::plan::Plan;
 use crate::sim::seed::RunSeed;
+use crate::sli::session::Session;
 
 /// Hears of everything that happens in a run, while it happens.
 pub trait Report {
@@ -32,12 +34,14 @@ pub struct Record {
     pub took: Duration,
     /// How long it took on the machine's clock.
     pub wall: Duration,
+    /// What was measured; none where it did not begin.
+    pub session: Option<Session>,
 }
 
 impl Record {
     /// A scenario that has not run.
     pub fn new(plan: Arc<Plan>, seed: u64) -> Self {
-        Self { plan, seed, steps: Vec::new(), outcome: None, took: Duration::ZERO, wall: Duration::ZERO }
+        Self { plan, seed, steps: Vec::new(), outcome: None, took: Duration::ZERO, wall: Duration::ZERO, session: None }
     }
 }
 
