@@ -62,11 +62,12 @@ pub(crate) fn stream_of(body: Incoming) -> Body {
     let pieces = stream::unfold(body, |mut body| async move {
         loop {
             match body.frame().await? {
-                Ok(frame) => match frame.into_data() {
-                    Ok(piece) => return Some((piece, body)),
-                    // Trailers have no place here.
-                    Err(_) => {}
-                },
+                // Trailers have no place here.
+                Ok(frame) => {
+                    if let Ok(piece) = frame.into_data() {
+                        return Some((piece, body));
+                    }
+                }
                 Err(error) => {
                     tracing::debug!(%error, "an answer broke off");
                     return None;

@@ -53,7 +53,7 @@ pub(super) async fn run(args: ReleaseArgs) -> Result<(), Error> {
         let _ = writeln!(std::io::stdout(), "{}", line(&released));
     };
     let namespace = args.namespace.as_deref();
-    let released = release_all(&client, namespace, Clock::system().now(), told).await;
+    let released = Box::pin(release_all(&client, namespace, Clock::system().now(), told)).await;
     released.map_err(|error| Error::List(Box::new(error)))?;
     let _ = writeln!(std::io::stdout(), "{} of {pods} held Pods released", pods - held);
     if held == 0 { Ok(()) } else { Err(Error::Held(held)) }

@@ -80,7 +80,7 @@ pub async fn main(args: Args) -> ExitCode {
         Command::Crd { controllers } => crd::print(&controllers),
         Command::Rbac(args) => rbac::print(args),
         Command::Webhooks(args) => webhooks::print(args),
-        Command::DrainRelease(args) => drain_release::run(args).await.map_err(Error::DrainRelease),
+        Command::DrainRelease(args) => Box::pin(drain_release::run(args)).await.map_err(Error::DrainRelease),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

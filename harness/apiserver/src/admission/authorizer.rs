@@ -62,37 +62,37 @@ pub(super) fn variable(server: &ApiServer, about: &Attributes) -> Cel {
 /// Adds the functions of the variable.
 pub(super) fn register(context: &mut Context<'_>) {
     context.add_function("path", |this: This<Cel>, arguments: Arguments| {
-        step(&this.0, &arguments.0, "path", Stage::Authorizer, |question, path| {
+        step(&this.0, &arguments.0, "path", &Stage::Authorizer, |question, path| {
             question.about.path = Some(path);
             question.stage = Stage::Path;
         })
     });
     context.add_function("group", |this: This<Cel>, arguments: Arguments| {
-        step(&this.0, &arguments.0, "group", Stage::Authorizer, |question, group| {
+        step(&this.0, &arguments.0, "group", &Stage::Authorizer, |question, group| {
             question.about.group = group;
             question.stage = Stage::Group;
         })
     });
     context.add_function("resource", |this: This<Cel>, arguments: Arguments| {
-        step(&this.0, &arguments.0, "resource", Stage::Group, |question, resource| {
+        step(&this.0, &arguments.0, "resource", &Stage::Group, |question, resource| {
             question.about.resource = resource;
             question.stage = Stage::Resource;
         })
     });
     context.add_function("subresource", |this: This<Cel>, arguments: Arguments| {
-        step(&this.0, &arguments.0, "subresource", Stage::Resource, |question, subresource| {
+        step(&this.0, &arguments.0, "subresource", &Stage::Resource, |question, subresource| {
             let resource = question.about.resource.split('/').next().unwrap_or_default();
             question.about.resource =
                 if subresource.is_empty() { resource.to_owned() } else { format!("{resource}/{subresource}") };
         })
     });
     context.add_function("namespace", |this: This<Cel>, arguments: Arguments| {
-        step(&this.0, &arguments.0, "namespace", Stage::Resource, |question, namespace| {
+        step(&this.0, &arguments.0, "namespace", &Stage::Resource, |question, namespace| {
             question.about.namespace = namespace;
         })
     });
     context.add_function("name", |this: This<Cel>, arguments: Arguments| {
-        step(&this.0, &arguments.0, "name", Stage::Resource, |question, name| question.about.name = name)
+        step(&this.0, &arguments.0, "name", &Stage::Resource, |question, name| question.about.name = name)
     });
     context.add_function("serviceAccount", service_account);
     context.add_function("check", check);
@@ -125,11 +125,11 @@ fn step(
     value: &Cel,
     arguments: &[Cel],
     function: &str,
-    stage: Stage,
+    stage: &Stage,
     narrow: impl Fn(&mut Question, String),
 ) -> ResolveResult {
     let mut question = question(value, function)?.clone();
-    if question.stage != stage {
+    if question.stage != *stage {
         return Err(ExecutionError::function_error(function, "no such overload"));
     }
     narrow(&mut question, text(arguments, 0, function)?);

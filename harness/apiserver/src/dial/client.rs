@@ -231,11 +231,10 @@ fn generic(status: StatusCode, said: &str) -> String {
         StatusCode::NOT_FOUND => "the server could not find the requested resource",
         StatusCode::BAD_REQUEST => "the server rejected our request for an unknown reason",
         StatusCode::UNAUTHORIZED => "the server has asked for the client to provide credentials",
-        StatusCode::FORBIDDEN | StatusCode::UNSUPPORTED_MEDIA_TYPE => said,
         StatusCode::NOT_ACCEPTABLE if said.is_empty() || said == "unknown" => {
             "the server was unable to respond with a content type that the client supports"
         }
-        StatusCode::NOT_ACCEPTABLE => said,
+        StatusCode::FORBIDDEN | StatusCode::UNSUPPORTED_MEDIA_TYPE | StatusCode::NOT_ACCEPTABLE => said,
         StatusCode::METHOD_NOT_ALLOWED => "the server does not allow this method on the requested resource",
         StatusCode::UNPROCESSABLE_ENTITY => "the server rejected our request due to an error in our request",
         StatusCode::SERVICE_UNAVAILABLE => "the server is currently unable to handle the request",

@@ -40,7 +40,7 @@ pub(crate) enum Written {
 pub(crate) async fn insert(call: &mut Call, mut object: Value) -> Result<Written, ApiError> {
     let resource = Arc::clone(&call.resource);
     if call.target.name.is_empty() {
-        call.target.name = meta(&object, "name").to_owned();
+        meta(&object, "name").clone_into(&mut call.target.name);
     }
     admission::admit_create(call, &mut object)?;
     admission::mutate(call, Create, &mut object, None).await?;

@@ -71,11 +71,12 @@ pub(super) async fn apply(ctx: &Ctx, pod: &Pod, step: Step, now: Timestamp) -> R
     let client = &ctx.client;
     let written = match &step {
         Step::Guard => finalize::hold(client, FIELD_MANAGER, pod, FINALIZER).await.map(drop).map_err(Error::Guard),
-        Step::Unguard => unguard(client, pod).await.map_err(Error::Unguard),
+        Step::Unguard | Step::Release(Release { by: By::Finalizer, .. }) => {
+            unguard(client, pod).await.map_err(Error::Unguard)
+        }
         Step::Serve => isolate::serve(client, pod, true, now).await.map(drop).map_err(Error::Serve),
         Step::TakeOut(way) => isolate::take_out(client, pod, way, now).await.map(drop).map_err(Error::TakeOut),
         Step::PutBack(_) => isolate::put_back(client, pod, now).await.map(drop).map_err(Error::PutBack),
-        Step::Release(Release { by: By::Finalizer, .. }) => unguard(client, pod).await.map_err(Error::Unguard),
         Step::Release(release) => pass(client, pod, release, now).await.map_err(Error::Pass),
         Step::Evict => match isolate::evict(client, pod).await.map_err(Error::Evict)? {
             Eviction::Granted => Ok(()),

@@ -158,7 +158,7 @@ impl Default for Terms {
     fn default() -> Self {
         Self {
             grace: Duration::from_secs(30),
-            timeout: Duration::from_secs(300),
+            timeout: Duration::from_mins(5),
             // A proxy gathers changes of endpoints for a second before it acts on them.
             settle: Duration::from_secs(2),
             mechanisms: Mechanisms { finalizer: true, eviction_gate: true },

@@ -181,23 +181,20 @@ impl Teller {
     }
 
     async fn tell(&self, before: Option<&Standing>, standing: &Standing) {
-        match &standing.trouble {
-            Some(trouble) => {
-                let what = if standing.is_chosen { "the last good one stays in force" } else { "nothing new is held" };
-                tracing::warn!(controller = CONTROLLER, trouble, "bad configuration: {what}");
-                self.check.noted(format!("{what}: {trouble}"));
-                self.measures.reloaded(Reload::Refused);
-                self.reporter.publish(&self.about, &notices::bad_configuration(what, trouble)).await;
-            }
-            None => {
-                tracing::info!(controller = CONTROLLER, "configuration read");
-                self.check.ready();
-                self.measures.reloaded(Reload::Accepted);
-                // The first one is no news.
-                if before.is_some() {
-                    self.reporter.publish(&self.about, &notices::configuration_read()).await;
-                }
-            }
+        if let Some(trouble) = &standing.trouble {
+            let what = if standing.is_chosen { "the last good one stays in force" } else { "nothing new is held" };
+            tracing::warn!(controller = CONTROLLER, trouble, "bad configuration: {what}");
+            self.check.noted(format!("{what}: {trouble}"));
+            self.measures.reloaded(Reload::Refused);
+            self.reporter.publish(&self.about, &notices::bad_configuration(what, trouble)).await;
+            return;
+        }
+        tracing::info!(controller = CONTROLLER, "configuration read");
+        self.check.ready();
+        self.measures.reloaded(Reload::Accepted);
+        // The first one is no news.
+        if before.is_some() {
+            self.reporter.publish(&self.about, &notices::configuration_read()).await;
         }
     }
 }

@@ -70,10 +70,12 @@ async fn round(
                 again.due.extend(std::mem::take(&mut again.asked));
             }
             Ok(false) => {}
-            Err(failure) => match failure.into_error(hook) {
-                Some(error) => return Err(error),
-                None => tracing::debug!(webhook = hook.name, at = hook.at, "failed open"),
-            },
+            Err(failure) => {
+                if let Some(error) = failure.into_error(hook) {
+                    return Err(error);
+                }
+                tracing::debug!(webhook = hook.name, at = hook.at, "failed open");
+            }
         }
         if hook.reinvocable {
             again.asked.insert(at);

@@ -85,8 +85,8 @@ pub(super) async fn service(call: &Call) -> Result<Reply, ApiError> {
     let port = service_port(&service.value, place.port).ok_or_else(|| {
         ApiError::service_unavailable(&format!("no service port {:?} found for service {:?}", place.port, place.name))
     })?;
-    let none = || ApiError::service_unavailable(&format!("no endpoints available for service {:?}", place.name));
-    let (node, address, port) = endpoint(call, place.name, &service.value, port).ok_or_else(none)?;
+    let nobody = || ApiError::service_unavailable(&format!("no endpoints available for service {:?}", place.name));
+    let (node, address, port) = endpoint(call, place.name, &service.value, port).ok_or_else(nobody)?;
     pass_on(call, &node, address, port).await
 }
 

@@ -100,8 +100,11 @@ pub(crate) fn check_free(source: &str, variables: &[&str], wanted: Wanted) -> Re
     let mut scope = variables.iter().map(|name| ((*name).to_owned(), ty(name))).collect();
     let ty = infer(&program.expression, &mut scope).map_err(|why| format!("compilation failed: {why}"))?;
     match (wanted, ty) {
-        (Wanted::Any, _) | (_, Ty::Dyn) | (Wanted::Bool, Ty::Bool) => Ok(()),
-        (Wanted::Text | Wanted::TextOrNull, Ty::String) | (Wanted::TextOrNull, Ty::Null) => Ok(()),
+        (Wanted::Any, _)
+        | (_, Ty::Dyn)
+        | (Wanted::Bool, Ty::Bool)
+        | (Wanted::Text | Wanted::TextOrNull, Ty::String)
+        | (Wanted::TextOrNull, Ty::Null) => Ok(()),
         (Wanted::Bool, _) => Err("must evaluate to bool".to_owned()),
         (Wanted::Text, _) => Err("must evaluate to string".to_owned()),
         (Wanted::TextOrNull, _) => Err("must evaluate to one of [string null_type]".to_owned()),
