@@ -237,7 +237,7 @@ impl Observer for Seen {
     }
 
     fn stored(&self, resource: &GroupResource, event: &Event) {
-        self.writes.lock().unwrap().push((resource.resource.to_string(), event.key.name.to_string(), event.change));
+        self.writes.lock().unwrap().push((resource.resource.clone(), event.key.name.clone(), event.change));
     }
 }
 

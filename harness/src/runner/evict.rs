@@ -36,14 +36,13 @@ pub(super) async fn evict(
     target: &Target,
     eviction: &Eviction,
 ) -> Result<(), Trouble> {
-    let names = match &target.name {
-        Some(name) => vec![name.clone()],
-        None => {
-            let labels: Vec<_> = target.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-            let listed = pods.list(&ListParams::default().labels(&labels.join(","))).await;
-            let listed = listed.map_err(|error| Trouble::new(format!("list {target}: {}", chain(&error))))?;
-            listed.items.iter().map(ResourceExt::name_any).collect()
-        }
+    let names = if let Some(name) = &target.name {
+        vec![name.clone()]
+    } else {
+        let labels: Vec<_> = target.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let listed = pods.list(&ListParams::default().labels(&labels.join(","))).await;
+        let listed = listed.map_err(|error| Trouble::new(format!("list {target}: {}", chain(&error))))?;
+        listed.items.iter().map(ResourceExt::name_any).collect()
     };
     if names.is_empty() {
         return Err(Trouble::new(format!("there is no {target} to evict")));

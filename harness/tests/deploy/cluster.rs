@@ -182,12 +182,11 @@ pub(crate) async fn wait_until(
         *seen.lock().unwrap() = now;
         met
     };
-    match tokio::time::timeout(PATIENCE, await_condition(api, name, condition)).await {
-        Ok(done) => done.map(drop).map_err(Failed::from),
-        Err(_) => {
-            let seen = serde_json::to_string_pretty(&*seen.lock().unwrap())?;
-            Err(format!("{name} is not {what}: {seen}").into())
-        }
+    if let Ok(done) = tokio::time::timeout(PATIENCE, await_condition(api, name, condition)).await {
+        done.map(drop).map_err(Failed::from)
+    } else {
+        let seen = serde_json::to_string_pretty(&*seen.lock().unwrap())?;
+        Err(format!("{name} is not {what}: {seen}").into())
     }
 }
 

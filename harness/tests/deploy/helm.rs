@@ -134,10 +134,10 @@ fn rights() -> Outcome {
         let granted = ["ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"];
         let granted = |object: &&Value| granted.contains(&object["kind"].as_str().unwrap_or_default());
         let shipped: Vec<Value> = rendered.iter().filter(granted).map(plain).collect();
-        for object in said.iter().filter(|object| !shipped.contains(object)) {
+        if let Some(object) = said.iter().find(|object| !shipped.contains(object)) {
             return Err(format!("for {watched:?}, the chart has not: {object:#}").into());
         }
-        for object in shipped.iter().filter(|object| !said.contains(object)) {
+        if let Some(object) = shipped.iter().find(|object| !said.contains(object)) {
             return Err(format!("for {watched:?}, only the chart has: {object:#}").into());
         }
     }

@@ -5,6 +5,7 @@
 //! have, mean the same in both. A Rust interpreter would be a large dependency for one small file.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use libtest_mimic::{Failed, Trial};
 use serde_json::{Value, json};
@@ -24,7 +25,9 @@ pub(crate) fn trials() -> Vec<Trial> {
     let reader = READERS.into_iter().find(|(program, ..)| run(program, &["-c", ""], &root(".")).is_ok());
     let lacking = reader.is_none().then_some("neither starlark nor python3 is to be had");
     let name = "the Tiltfile puts every controller, its sample and its scenarios within reach";
-    let mut trials = vec![trial(name, lacking, move || evaluate(reader.ok_or("nobody can read it")?).and_then(check))];
+    let mut trials = vec![trial(name, lacking, move || {
+        evaluate(reader.ok_or("nobody can read it")?).and_then(|calls| check(&calls))
+    })];
     // Where both are there, both must agree.
     let both = READERS.into_iter().all(|(program, ..)| run(program, &["-c", ""], &root(".")).is_ok());
     let lacking = (!both).then_some("starlark and python3 are not both to be had");
@@ -45,7 +48,7 @@ fn evaluate((program, arguments, tail): (&str, &[&str], &str)) -> Result<Vec<Val
     Ok(serde_json::from_str(&run(program, &arguments, directory.path())?)?)
 }
 
-fn check(calls: Vec<Value>) -> Outcome {
+fn check(calls: &[Value]) -> Outcome {
     let of = |function: &'static str| {
         calls.iter().filter(move |call| call["function"] == function).map(|call| &call["arguments"])
     };
@@ -65,7 +68,7 @@ fn check(calls: Vec<Value>) -> Outcome {
     let image = deployment["spec"]["template"]["spec"]["containers"][0]["image"].as_str().unwrap_or_default();
     same(&json!(image.split(':').next()), &build["ref"])?;
 
-    check_resources(of("k8s_resource").collect())?;
+    check_resources(&of("k8s_resource").collect::<Vec<_>>())?;
     for controller in slipway::target::controllers() {
         let scenarios = of("local_resource").find(|it| it["name"] == format!("{controller}-scenarios"));
         let scenarios = scenarios.ok_or_else(|| format!("the scenarios of {controller} are not run"))?;
@@ -81,10 +84,10 @@ fn check(calls: Vec<Value>) -> Outcome {
             same(&json!(arguments.iter().any(|it| it == verb) && arguments.contains(&contexts[0])), &json!(true))?;
         }
     }
-    every_path_is_there(&calls)
+    every_path_is_there(calls)
 }
 
-fn check_resources(resources: Vec<&Value>) -> Outcome {
+fn check_resources(resources: &[&Value]) -> Outcome {
     let operator =
         resources.iter().find(|it| it["workload"] == "slipway-operator").ok_or("the operator is not there")?;
     let forwards = operator["port_forwards"].as_array().into_iter().flatten();
@@ -122,7 +125,9 @@ fn check_resources(resources: Vec<&Value>) -> Outcome {
 fn every_path_is_there(calls: &[Value]) -> Outcome {
     let watched = calls.iter().flat_map(|call| call["arguments"]["deps"].as_array().into_iter().flatten());
     let arguments = calls.iter().flat_map(|call| call["arguments"]["args"].as_array().into_iter().flatten());
-    let files = arguments.filter(|argument| argument.as_str().is_some_and(|argument| argument.ends_with(".yaml")));
+    let files = arguments.filter(|argument| {
+        argument.as_str().is_some_and(|argument| Path::new(argument).extension() == Some("yaml".as_ref()))
+    });
     let commands = calls.iter().filter_map(|call| {
         let arguments = &call["arguments"];
         arguments["cmd"].as_str().or(arguments["command"].as_str())?.split(' ').next()

@@ -7,7 +7,7 @@ use owo_colors::OwoColorize;
 use crate::sli::summary::{Indicator, Summary};
 
 /// The longest bar.
-const BAR: usize = 12;
+const BAR: f64 = 12.0;
 
 /// The table, line by line; empty where nothing has a value.
 pub fn table(summary: &Summary) -> Vec<String> {
@@ -66,7 +66,7 @@ fn amount(value: f64, unit: &str) -> String {
 fn bar(one: &Indicator, longest: f64) -> String {
     match one.value {
         Some(value) if one.unit == "seconds" && longest > 0.0 => {
-            let cells = (value / longest * BAR as f64).ceil().clamp(0.0, BAR as f64) as usize;
+            let cells = (value / longest * BAR).ceil().clamp(0.0, BAR) as usize;
             "▇".repeat(cells)
         }
         _ => String::new(),

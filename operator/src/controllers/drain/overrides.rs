@@ -83,8 +83,8 @@ mod tests {
         ]);
         assert_eq!(problems, Vec::<String>::new());
         let expected = Terms {
-            grace: Duration::from_secs(600),
-            timeout: Duration::from_secs(900),
+            grace: Duration::from_mins(10),
+            timeout: Duration::from_mins(15),
             settle: Duration::from_secs(7),
             mechanisms: Mechanisms { finalizer: false, eviction_gate: true },
             sources: list("[{http: {port: 8080}}, endpoints]").unwrap(),

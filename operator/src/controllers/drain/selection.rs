@@ -132,7 +132,7 @@ mod tests {
         }
     }
 
-    fn annotated(annotations: Value) -> Pod {
+    fn annotated(annotations: &Value) -> Pod {
         pod(json!({ "metadata": { "annotations": annotations } }))
     }
 
@@ -154,7 +154,7 @@ mod tests {
             (json!({ "vpaUpdates": "Pod resources updated by web: container 0: cpu request" }), Ok(Selected::Observed)),
             (json!({ "vpaObservedContainers": "web" }), Ok(Selected::Observed)),
         ] {
-            assert_eq!(select_by_default(&annotated(annotations.clone())), expected, "{annotations}");
+            assert_eq!(select_by_default(&annotated(&annotations)), expected, "{annotations}");
         }
         for value in ["true", "false", ""] {
             let labelled = pod(json!({ "metadata": { "labels": { "vpa.k8s.io/managed": value } } }));
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_no_of_the_owner_goes_before_every_sign() {
-        let refused = annotated(json!({
+        let refused = annotated(&json!({
             "vpa-managed": "false", "vpa-updater.client.k8s.io/last-updated": "now", "vpa.k8s.io/resource-name": "web",
             "vpaUpdates": "x", "vpaObservedContainers": "web",
         }));
@@ -196,7 +196,7 @@ mod tests {
     fn a_namespace_that_is_out_is_out_for_everybody_in_it() {
         let data = BTreeMap::from([("namespaceSelector".to_owned(), r#"{"exclude": ["shop"]}"#.to_owned())]);
         let configuration = Configuration::parse(&data).unwrap();
-        let asked = annotated(json!({ "vpa-managed": "true" }));
+        let asked = annotated(&json!({ "vpa-managed": "true" }));
         assert_eq!(select(&asked, &configuration, &BTreeMap::new()), Err(Ignored::Namespace));
     }
 
@@ -208,6 +208,6 @@ mod tests {
         assert_eq!(select_by_default(&pod(json!({}))), Err(Ignored::Unmanaged), "off unless it is turned on");
         let unowned = pod(json!({ "metadata": { "ownerReferences": [] } }));
         assert_eq!(by_size(&unowned), Err(Ignored::Unmanaged), "nobody would make it again");
-        assert_eq!(by_size(&annotated(json!({ "vpa-managed": "false" }))), Err(Ignored::Refused));
+        assert_eq!(by_size(&annotated(&json!({ "vpa-managed": "false" }))), Err(Ignored::Refused));
     }
 }

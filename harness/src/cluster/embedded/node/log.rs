@@ -114,7 +114,7 @@ pub struct Log {
 
 #[derive(Debug, Default)]
 struct Lines {
-    lines: VecDeque<Line>,
+    kept: VecDeque<Line>,
     bytes: usize,
     /// How many lines have been dropped from the front.
     dropped: u64,
@@ -151,14 +151,14 @@ impl Log {
         let mut kept = self.lock();
         for line in text.lines() {
             kept.bytes += line.len() + 1;
-            kept.lines.push_back(Line { at, text: line.to_owned() });
+            kept.kept.push_back(Line { at, text: line.to_owned() });
         }
         while kept.bytes > KEPT_BYTES_MAX {
-            let Some(dropped) = kept.lines.pop_front() else { break };
+            let Some(dropped) = kept.kept.pop_front() else { break };
             kept.bytes -= dropped.text.len() + 1;
             kept.dropped += 1;
         }
-        let lines = kept.dropped + kept.lines.len() as u64;
+        let lines = kept.dropped + kept.kept.len() as u64;
         drop(kept);
         self.news.send_modify(|progress| progress.lines = lines);
     }
@@ -173,10 +173,10 @@ impl Log {
         let (first, from) = {
             let kept = self.lock();
             let since = |line: &&Line| options.since.is_none_or(|since| line.at >= since);
-            let chosen: Vec<&Line> = kept.lines.iter().filter(since).collect();
+            let chosen: Vec<&Line> = kept.kept.iter().filter(since).collect();
             let skipped = options.tail_lines.map_or(0, |lines| chosen.len().saturating_sub(lines));
             let text = chosen.into_iter().skip(skipped).map(|line| line.show(options.timestamps)).collect::<String>();
-            (text, kept.dropped + kept.lines.len() as u64)
+            (text, kept.dropped + kept.kept.len() as u64)
         };
         let first = stream::iter((!first.is_empty()).then(|| Bytes::from(first)));
         if !options.follow {
@@ -198,8 +198,8 @@ impl Log {
     fn after(&self, from: u64, timestamps: bool) -> (String, u64) {
         let kept = self.lock();
         let skipped = usize::try_from(from.saturating_sub(kept.dropped)).unwrap_or(usize::MAX);
-        let text = kept.lines.iter().skip(skipped).map(|line| line.show(timestamps)).collect();
-        (text, kept.dropped + kept.lines.len() as u64)
+        let text = kept.kept.iter().skip(skipped).map(|line| line.show(timestamps)).collect();
+        (text, kept.dropped + kept.kept.len() as u64)
     }
 
     fn lock(&self) -> MutexGuard<'_, Lines> {
@@ -208,7 +208,7 @@ impl Log {
 
     /// Everything kept, each line ended.
     pub fn text(&self) -> String {
-        self.lock().lines.iter().flat_map(|line| [line.text.as_str(), "\n"]).collect()
+        self.lock().kept.iter().flat_map(|line| [line.text.as_str(), "\n"]).collect()
     }
 
     /// The last lines, at most this many lines and bytes.

@@ -11,7 +11,7 @@ fn an_empty_configuration_is_the_default() {
     let configuration = parse(&[]).unwrap();
     assert_eq!(configuration, Configuration::default());
     assert_eq!(configuration.terms.grace, Duration::from_secs(30));
-    assert_eq!(configuration.terms.timeout, Duration::from_secs(300));
+    assert_eq!(configuration.terms.timeout, Duration::from_mins(5));
     assert_eq!(configuration.terms.mechanisms, Mechanisms { finalizer: true, eviction_gate: true });
     assert!(!configuration.size_heuristic, "resources that look computed select nobody");
     assert!(configuration.namespaces.contains("kube-system", &BTreeMap::new()), "and nothing is excluded");
@@ -37,7 +37,7 @@ fn every_key_is_read() {
     let gate = Mechanisms { finalizer: false, eviction_gate: true };
     let terms = Terms {
         grace: Duration::from_secs(10),
-        timeout: Duration::from_secs(120),
+        timeout: Duration::from_mins(2),
         settle: Duration::ZERO,
         mechanisms: gate,
         sources: list("[{http: {port: 8080, path: /active}}, endpoints]").unwrap(),

@@ -90,18 +90,18 @@ fn a_gate_is_told_only_what_it_does_not_say_already() {
         let mut changes = gated();
         changes["status"] =
             json!({ "conditions": [{ "type": "Ready", "status": "True" }, { "type": SERVING, "status": status }] });
-        pod(&changes)
+        changes
     };
-    for (what, pod, serves, expected) in [
-        ("no gate", pod(&json!({})), true, None),
-        ("a new Pod", pod(&gated()), true, Some("True")),
-        ("a new Pod that drains", pod(&gated()), false, Some("False")),
+    for (what, changes, serves, expected) in [
+        ("no gate", json!({}), true, None),
+        ("a new Pod", gated(), true, Some("True")),
+        ("a new Pod that drains", gated(), false, Some("False")),
         ("it serves", says("True"), true, None),
         ("it is to stop serving", says("True"), false, Some("False")),
         ("it has stopped", says("False"), false, None),
         ("it is to serve again", says("False"), true, Some("True")),
     ] {
-        let condition = condition(&pod, serves, now());
+        let condition = condition(&pod(&changes), serves, now());
         assert_eq!(condition.as_ref().map(|it| it.status.as_str()), expected, "{what}");
         assert!(condition.is_none_or(|it| it.last_transition_time == Some(Time(now()))), "{what}");
     }

@@ -74,7 +74,7 @@ pub(super) fn decide(
         }
     }
     if !follows || wanted.paused {
-        plan.delete = surplus(&sets, &wanted, &deployment.status, deployment, follows);
+        plan.delete = surplus(&sets, &wanted, deployment.status.as_ref(), deployment, follows);
     }
     if let Some(new) = &sets.new {
         note_revision(&mut next, new, &mut said, &wanted, now);
@@ -167,11 +167,11 @@ fn say_paused(status: &mut DeploymentStatus, wanted: &Wanted, now: Timestamp) {
 fn surplus(
     sets: &Sets,
     wanted: &Wanted,
-    before: &Option<DeploymentStatus>,
+    before: Option<&DeploymentStatus>,
     deployment: &Deployment,
     follows: bool,
 ) -> Vec<ReplicaSet> {
-    let complete = before.as_ref().is_some_and(|status| status::is_complete(status, deployment, wanted));
+    let complete = before.is_some_and(|status| status::is_complete(status, deployment, wanted));
     let Some(limit) = wanted.history.filter(|_| complete || follows) else { return Vec::new() };
     let mut alive: Vec<&ReplicaSet> = sets.old.iter().filter(|set| !pods::is_deleting(*set)).collect();
     alive.sort_by_key(|set| revision::of(set));

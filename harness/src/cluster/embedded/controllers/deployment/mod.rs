@@ -62,7 +62,7 @@ impl DeploymentController {
         self.pods.ready().await;
         loop {
             let key = self.queue.next().await;
-            match self.sync(&key).await {
+            match Box::pin(self.sync(&key)).await {
                 Ok(()) => self.queue.forget(&key),
                 Err(error) => {
                     tracing::debug!(%error, %key, "the deployment will be tried again");
@@ -83,7 +83,7 @@ impl DeploymentController {
         if let Some(again) = plan.again {
             self.queue.add_after(key.clone(), again);
         }
-        self.carry_out(&deployment, plan).await
+        Box::pin(self.carry_out(&deployment, plan)).await
     }
 
     async fn carry_out(&self, deployment: &Deployment, plan: Plan) -> Result<(), kube::Error> {
@@ -110,10 +110,7 @@ impl DeploymentController {
 
     /// Makes a ReplicaSet, and says whether it was made.
     async fn create(&self, deployment: &Deployment, set: &ReplicaSet) -> Result<bool, kube::Error> {
-        let error = match self.sets.create(set).await {
-            Ok(_) => return Ok(true),
-            Err(error) => error,
-        };
+        let Err(error) = self.sets.create(set).await else { return Ok(true) };
         if answer::is_namespace_going(&error) {
             return Ok(false);
         }

@@ -92,7 +92,8 @@ fn a_new_template_gets_a_set_of_its_own_with_as_many_pods_as_there_may_be_more()
 
 #[test]
 fn a_rollout_goes_on_as_far_as_surge_and_unavailability_let_it() {
-    let cases: [(&str, Vec<Arc<ReplicaSet>>, Vec<(&str, i32)>); 7] = [
+    type Case = (&'static str, Vec<Arc<ReplicaSet>>, Vec<(&'static str, i32)>);
+    let cases: [Case; 7] = [
         ("more new ones", vec![set("v1", 1, 8, 8), set("v9", 2, 3, 0)], vec![("d-v9", 5)]),
         ("full", vec![set("v1", 1, 8, 8), set("v9", 2, 5, 0)], vec![]),
         ("fewer old ones", vec![set("v1", 1, 8, 8), set("v9", 2, 5, 3)], vec![("d-v1", 5)]),
@@ -182,7 +183,7 @@ fn only_so_many_old_sets_are_kept_to_go_back_to() {
     let done = json!({"replicas": 10, "updatedReplicas": 10, "availableReplicas": 10, "observedGeneration": 2});
     for (limit, gone) in [(10, vec![]), (1, vec!["d-v1", "d-v2"]), (0, vec!["d-v1", "d-v2", "d-v3"])] {
         let plan = decide(&deployment(&json!({"revisionHistoryLimit": limit}), &done), &sets, |_| false, at(NOW));
-        let names: Vec<String> = plan.delete.iter().map(|set| set.name_any()).collect();
+        let names: Vec<String> = plan.delete.iter().map(kube::ResourceExt::name_any).collect();
         assert_eq!(names, gone, "{limit}");
     }
 }

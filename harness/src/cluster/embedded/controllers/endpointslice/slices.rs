@@ -68,7 +68,7 @@ fn plan_family(
     }
     for (ports, desired) in wanted(service, family, backends) {
         let present = by_ports.remove(&ports_key(&ports)).unwrap_or_default();
-        fill(service, family, ports, desired, &present, &mut plan);
+        fill(service, family, &ports, desired, &present, &mut plan);
     }
     // Slices for ports that nobody serves any more.
     let stale: Vec<Arc<EndpointSlice>> = by_ports.into_values().flatten().collect();
@@ -110,7 +110,7 @@ fn wanted(service: &Service, family: Family, backends: &[Backend]) -> Vec<(Vec<E
 fn fill(
     service: &Service,
     family: Family,
-    ports: Vec<EndpointPort>,
+    ports: &[EndpointPort],
     desired: Vec<Endpoint>,
     present: &[Arc<EndpointSlice>],
     plan: &mut Plan,
@@ -150,7 +150,7 @@ fn fill(
             slice.endpoints.get_or_insert_default().extend(taken);
             changed.push(slice);
         } else {
-            let slice = blank(service, family, ports.clone());
+            let slice = blank(service, family, ports.to_vec());
             plan.create.push(EndpointSlice { endpoints: Some(taken.collect()), ..slice });
         }
     }

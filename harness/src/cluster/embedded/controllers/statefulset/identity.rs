@@ -120,7 +120,7 @@ pub(super) fn new_owners(
     let now = claim.owner_references();
     let present: Vec<&str> = now.iter().filter(ours).map(|owner| owner.uid.as_str()).collect();
     let wanted = owners(set, is_surplus.then_some(pod));
-    if present.iter().eq(wanted.iter().map(|owner| &owner.uid).collect::<Vec<_>>().iter().map(|uid| *uid)) {
+    if present.iter().eq(wanted.iter().map(|owner| &owner.uid)) {
         return None;
     }
     Some(now.iter().filter(|owner| !ours(owner)).cloned().chain(wanted).collect())

@@ -59,7 +59,7 @@ fn plain(kind: &str, value: &Value, text: &mut String) {
             text.push_str(if at > 0 { " " } else { "" });
             // What is in a list is printed without its type.
             if item.starts_with('*') {
-                text.push_str("<*>")
+                text.push_str("<*>");
             }
             plain(item, value, text);
         }
@@ -111,7 +111,8 @@ fn scalar(kind: &str, value: &Value, text: &mut String) {
         "intstr.IntOrString" => {
             let (kind, number) = (i64::from(value.is_string()), value.as_i64().unwrap_or(0));
             let words = value.as_str().unwrap_or_default();
-            text.push_str(&format!("{{Type:(intstr.Type){kind} IntVal:(int32){number} StrVal:(string){words}}}"));
+            let whole = format!("{{Type:(intstr.Type){kind} IntVal:(int32){number} StrVal:(string){words}}}");
+            text.push_str(&whole);
         }
         "resource.Quantity" => text.push_str(&quantity(value.as_str().unwrap_or("0"))),
         _ => text.push_str(value.as_str().unwrap_or_default()),

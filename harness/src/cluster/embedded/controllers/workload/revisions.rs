@@ -1,4 +1,4 @@
-//! The revisions of a template, kept as ControllerRevisions: which there are, which is the current one, which may go.
+//! The revisions of a template, kept as `ControllerRevision`s: which there are, which is the current one, which may go.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

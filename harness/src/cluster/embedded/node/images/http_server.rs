@@ -221,7 +221,7 @@ fn envoy(count: usize, address: IpAddr, port: u16, query: &str) -> String {
     // Envoy takes the filter as a regular expression, searched for anywhere.
     let filter = filter.and_then(|filter| regex::Regex::new(&filter).ok());
     let shown = lines.iter().filter(|line| filter.as_ref().is_none_or(|filter| filter.is_match(line)));
-    shown.map(|line| format!("{line}\n")).collect()
+    shown.flat_map(|line| [line.as_str(), "\n"]).collect()
 }
 
 /// linkerd-proxy's gauge, by direction and peer.
@@ -291,9 +291,9 @@ async fn run(process: Process, config: Config) -> Exit {
             OnTerm::Finish => {
                 process.log.write("finishing what is under way");
                 finish.cancel();
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
-            OnTerm::Ignore => std::future::pending().await,
+            OnTerm::Ignore => std::future::pending::<()>().await,
         }
     };
     let becomes_ready = async {

@@ -19,22 +19,22 @@ pub(super) struct Settings<'a>(pub(super) &'a BTreeMap<String, String>);
 
 impl<'a> Settings<'a> {
     /// A text; none where it is not set, or empty.
-    pub(super) fn text(&self, name: &'static str) -> Option<&'a str> {
+    pub(super) fn text(self, name: &'static str) -> Option<&'a str> {
         self.0.get(name).map(String::as_str).filter(|text| !text.is_empty())
     }
 
     /// A number.
-    pub(super) fn number<T: FromStr>(&self, name: &'static str) -> Result<Option<T>, Malformed> {
+    pub(super) fn number<T: FromStr>(self, name: &'static str) -> Result<Option<T>, Malformed> {
         self.read(name, "a number of its kind", |text| text.parse().ok())
     }
 
     /// A time in seconds, which may have a fraction.
-    pub(super) fn seconds(&self, name: &'static str) -> Result<Option<Duration>, Malformed> {
+    pub(super) fn seconds(self, name: &'static str) -> Result<Option<Duration>, Malformed> {
         self.read(name, "a number of seconds", |text| Duration::try_from_secs_f64(text.parse().ok()?).ok())
     }
 
     /// A time with its unit: `250ms`, `2s`, `5m`.
-    pub(super) fn duration(&self, name: &'static str) -> Result<Option<Duration>, Malformed> {
+    pub(super) fn duration(self, name: &'static str) -> Result<Option<Duration>, Malformed> {
         self.read(name, "a duration like 250ms, 2s or 5m", |text| {
             let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
             let (number, unit) = text.split_at(digits);
@@ -49,13 +49,13 @@ impl<'a> Settings<'a> {
     }
 
     /// `true` or `false`; false where it is not set.
-    pub(super) fn switch(&self, name: &'static str) -> Result<bool, Malformed> {
+    pub(super) fn switch(self, name: &'static str) -> Result<bool, Malformed> {
         Ok(self.read(name, "true or false", |text| text.parse().ok())?.unwrap_or(false))
     }
 
     /// One of several words; the first where it is not set.
     pub(super) fn choice<T: Copy>(
-        &self,
+        self,
         name: &'static str,
         wanted: &'static str,
         words: &[(&str, T)],
@@ -69,7 +69,7 @@ impl<'a> Settings<'a> {
     }
 
     fn read<T>(
-        &self,
+        self,
         name: &'static str,
         wanted: &'static str,
         parse: impl Fn(&str) -> Option<T>,

@@ -39,13 +39,9 @@ impl Scene<'_> {
         }
         if let Some(get) = &probe.http_get {
             let url = self.url(get)?;
-            return match tokio::time::timeout(limit, self.get(get)).await {
-                Ok(answer) => answer,
-                Err(_) => {
-                    let why = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)";
-                    Err(format!("Get \"{url}\": {why}"))
-                }
-            };
+            let late = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)";
+            let answer = tokio::time::timeout(limit, self.get(get)).await;
+            return answer.unwrap_or_else(|_| Err(format!("Get \"{url}\": {late}")));
         }
         if let Some(socket) = &probe.tcp_socket {
             let to = self.place(socket.host.as_deref(), &socket.port)?;

@@ -35,7 +35,9 @@ pub(super) async fn run(shell: &Shell, name: &str, arguments: &[String], streams
                 shell.files.mode(path)?;
                 vec![path.to_owned()]
             };
-            names.iter().for_each(|name| line(out, name));
+            for name in &names {
+                line(out, name);
+            }
             Ok(())
         }),
         "hostname" => {
@@ -50,9 +52,8 @@ pub(super) async fn run(shell: &Shell, name: &str, arguments: &[String], streams
             line(&mut streams.out, "uid=0(root) gid=0(root)");
             0
         }
-        "touch" => each(&words, "", streams, |path, _| match shell.files.exists(path) {
-            true => Ok(()),
-            false => shell.files.write(path, b"", 0o644),
+        "touch" => each(&words, "", streams, |path, _| {
+            if shell.files.exists(path) { Ok(()) } else { shell.files.write(path, b"", 0o644) }
         }),
         "rm" => {
             let force = words.contains(&"-f");

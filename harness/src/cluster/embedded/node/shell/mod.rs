@@ -119,13 +119,13 @@ impl Shell {
                 let _ = program;
                 Box::pin(self.script(script, streams.input)).await
             }
-            [program, arguments @ ..] => match commands::run(self, name, arguments, &mut streams).await {
-                Some(code) => code,
-                None => {
+            [program, arguments @ ..] => {
+                let known = commands::run(self, name, arguments, &mut streams).await;
+                known.unwrap_or_else(|| {
                     streams.err.extend_from_slice(format!("sh: {program}: not found\n").as_bytes());
                     NOT_FOUND
-                }
-            },
+                })
+            }
         };
         for Redirect { from_errors, to } in &simple.redirects {
             let bytes = std::mem::take(if *from_errors { &mut streams.err } else { &mut streams.out });
