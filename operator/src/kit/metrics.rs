@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::core::Collector;
 use prometheus::{
-    Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
-    exponential_buckets,
+    Counter, CounterVec, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry,
+    TextEncoder, exponential_buckets,
 };
 
 /// controller-runtime's buckets for the time of a reconcile, in seconds.
@@ -127,7 +127,7 @@ impl Metrics {
             requests: RequestSeries {
                 total: new.counter(
                     "rest_client_requests_total",
-                    "Requests to the API server, by HTTP status, method and host; <error> where no answer came.",
+                    "Requests to the API server, by HTTP status, method and host; `<error>` where no answer came.",
                     &["code", "method", "host"],
                 ),
                 time: new.histogram(
@@ -185,6 +185,11 @@ impl Metrics {
     /// A new gauge without labels, as [`Metrics::counter`].
     pub fn plain_gauge(&self, name: &str, help: &str) -> Gauge {
         self.gauge(name, help, &[]).with_label_values::<&str>(&[])
+    }
+
+    /// A new counter of fractions without labels, as [`Metrics::counter`].
+    pub fn plain_counter(&self, name: &str, help: &str) -> Counter {
+        self.maker(|new| new.fractions(name, help)).with_label_values::<&str>(&[])
     }
 
     /// Calls `refresh` before every scrape.
@@ -301,6 +306,10 @@ struct Maker {
 impl Maker {
     fn counter(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
         self.made(Kind::Counter, IntCounterVec::new(Opts::new(name, help), labels))
+    }
+
+    fn fractions(&self, name: &str, help: &str) -> CounterVec {
+        self.made(Kind::Counter, CounterVec::new(Opts::new(name, help), &[]))
     }
 
     fn int_gauge(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {

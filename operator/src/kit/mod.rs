@@ -12,6 +12,7 @@ pub mod finalize;
 pub mod health;
 pub mod manager;
 pub mod metrics;
+pub mod process;
 mod queue;
 pub mod report;
 pub mod source;

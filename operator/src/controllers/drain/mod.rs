@@ -108,14 +108,14 @@ pub struct Drain {
     settings: Settings,
     measures: Measures,
     configured: Configured,
-    configure: watch::Sender<Option<Standing>>,
+    configure: Option<watch::Sender<Option<Standing>>>,
 }
 
 impl Drain {
     /// A controller with these settings.
     pub fn new(manager: Manager, settings: Settings) -> Self {
         let (configure, configured) = Configured::channel();
-        Self { measures: Measures::new(&manager.metrics), manager, settings, configured, configure }
+        Self { measures: Measures::new(&manager.metrics), manager, settings, configured, configure: Some(configure) }
     }
 
     /// What judges evictions, for the webhook server. Works on every replica, leader or not.
@@ -123,14 +123,17 @@ impl Drain {
         gate::reviewers(&self.manager, &self.configured, &self.measures)
     }
 
-    /// Runs the controller until it is told to stop.
+    /// What every replica does, leader or not: it follows the configuration, by which its reviewers judge. The first
+    /// call gives it.
+    pub fn everywhere(&mut self) -> Option<impl Future<Output = ()> + Send + 'static> {
+        let configure = self.configure.take()?;
+        Some(configured::follow(self.manager.clone(), self.settings.clone(), self.measures.clone(), configure))
+    }
+
+    /// Runs the controller until it is told to stop. It waits until [`Drain::everywhere`] knows the configuration.
     pub async fn run(self) {
-        let Self { manager, settings, measures, configured, configure } = self;
-        let follow = configured::follow(manager.clone(), settings.clone(), measures.clone(), configure);
-        tokio::select! {
-            () = follow => {}
-            () = wiring::run(manager, settings, measures, configured) => {}
-        }
+        let Self { manager, settings, measures, configured, configure: _ } = self;
+        wiring::run(manager, settings, measures, configured).await;
     }
 }
 
