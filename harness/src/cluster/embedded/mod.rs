@@ -319,7 +319,7 @@ fn start_controllers(server: &ApiServer, pods: &Informer<Pod>) -> JoinSet<()> {
     let manager = client::client(server, user("system:kube-controller-manager"), "kube-controller-manager");
     let scheduling = client::client(server, user("system:kube-scheduler"), "kube-scheduler");
 
-    let jobs: Informer<Job> = Informer::new(|_| None);
+    let jobs: Informer<Job> = Informer::new(ownership::index);
     let nodes: Informer<Node> = Informer::new(|_| None);
     let services: Informer<Service> = Informer::new(|_| None);
     let slices: Informer<EndpointSlice> = Informer::new(endpointslice::service_of);
@@ -342,7 +342,8 @@ fn start_controllers(server: &ApiServer, pods: &Informer<Pod>) -> JoinSet<()> {
     tasks.spawn(endpoints.run());
     let disruption = DisruptionController::new(server.clone(), manager.clone(), budgets.clone(), pods.clone());
     tasks.spawn(disruption.run());
-    workload::start::all(&mut tasks, &manager, clock, pods);
+    let shared = workload::start::Shared { pods: pods.clone(), nodes: nodes.clone(), jobs: jobs.clone() };
+    workload::start::all(&mut tasks, &manager, clock, &shared);
     let namespace = NamespaceController::new(server.clone(), manager.clone(), clock, namespaces.clone());
     let garbage = GarbageCollector::new(server.clone(), manager.clone(), kinds_changed, namespace.when_objects_go());
     tasks.spawn(namespace.run());

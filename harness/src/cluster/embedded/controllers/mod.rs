@@ -2,6 +2,8 @@
 //!
 //! The edges share one cache per kind ([`informer`]) and wait on a [`queue`]; none of them polls.
 
+pub(super) mod cronjob;
+pub(super) mod daemonset;
 pub(super) mod deployment;
 pub(super) mod disruption;
 pub(super) mod endpointslice;
@@ -16,4 +18,5 @@ pub(super) mod recorder;
 pub(super) mod replicaset;
 pub(super) mod scheduler;
 pub(super) mod statefulset;
+pub(super) mod volumes;
 pub(super) mod workload;

@@ -1,6 +1,7 @@
 //! The scheduler: binds Pods to nodes, and says why it cannot.
 
 mod decide;
+pub(super) mod fit;
 mod quantity;
 #[cfg(test)]
 mod tests;

@@ -1,40 +1,69 @@
 //! Starts the controllers of the workload kinds with the caches that they alone need.
 
-use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment, ReplicaSet, StatefulSet};
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::batch::v1::{CronJob, Job};
+use k8s_openapi::api::core::v1::{Node, PersistentVolumeClaim, Pod};
 use kube::{Api, Client};
 use slipway_apiserver::clock::Clock;
 use tokio::task::JoinSet;
 
+use super::super::cronjob::CronJobController;
+use super::super::daemonset::{self, DaemonSetController};
 use super::super::deployment::DeploymentController;
 use super::super::informer::Informer;
 use super::super::replicaset::ReplicaSetController;
 use super::super::statefulset::{self, StatefulSetController};
+use super::super::volumes::VolumeBinder;
 use super::ownership;
 
-/// Starts them. They hear of Pods from a cache that is not running yet.
-pub(in crate::cluster::embedded) fn all(tasks: &mut JoinSet<()>, client: &Client, clock: Clock, pods: &Informer<Pod>) {
+/// Caches that others use too; they are not running yet.
+pub(in crate::cluster::embedded) struct Shared {
+    /// Pods, by the uid of what controls them.
+    pub(in crate::cluster::embedded) pods: Informer<Pod>,
+    /// Nodes.
+    pub(in crate::cluster::embedded) nodes: Informer<Node>,
+    /// Jobs, by the uid of what controls them.
+    pub(in crate::cluster::embedded) jobs: Informer<Job>,
+}
+
+/// Starts them.
+pub(in crate::cluster::embedded) fn all(tasks: &mut JoinSet<()>, client: &Client, clock: Clock, shared: &Shared) {
+    let Shared { pods, nodes, jobs } = shared;
     let deployments: Informer<Deployment> = Informer::new(|_| None);
-    let sets: Informer<ReplicaSet> = Informer::new(ownership::index);
-    let stateful: Informer<StatefulSet> = Informer::new(|_| None);
+    let replica_sets: Informer<ReplicaSet> = Informer::new(ownership::index);
+    let stateful_sets: Informer<StatefulSet> = Informer::new(|_| None);
+    let daemon_sets: Informer<DaemonSet> = Informer::new(|_| None);
+    let cron_jobs: Informer<CronJob> = Informer::new(|_| None);
     let claims: Informer<PersistentVolumeClaim> = Informer::new(|_| None);
     let revisions: Informer<ControllerRevision> = Informer::new(ownership::index);
 
-    let replicas = ReplicaSetController::new(client.clone(), clock, sets.clone(), pods.clone());
+    let replicas = ReplicaSetController::new(client.clone(), clock, replica_sets.clone(), pods.clone());
     tasks.spawn(replicas.run());
-    let rollouts = DeploymentController::new(client.clone(), clock, deployments.clone(), sets.clone(), pods.clone());
+    let rollouts =
+        DeploymentController::new(client.clone(), clock, deployments.clone(), replica_sets.clone(), pods.clone());
     tasks.spawn(rollouts.run());
     let caches = statefulset::Caches {
-        sets: stateful.clone(),
+        sets: stateful_sets.clone(),
         pods: pods.clone(),
         claims: claims.clone(),
         revisions: revisions.clone(),
     };
     tasks.spawn(StatefulSetController::new(client.clone(), clock, caches).run());
+    let caches = daemonset::Caches {
+        sets: daemon_sets.clone(),
+        nodes: nodes.clone(),
+        pods: pods.clone(),
+        revisions: revisions.clone(),
+    };
+    tasks.spawn(DaemonSetController::new(client.clone(), clock, caches).run());
+    tasks.spawn(CronJobController::new(client.clone(), clock, cron_jobs.clone(), jobs.clone()).run());
+    tasks.spawn(VolumeBinder::new(client.clone(), claims.clone()).run());
 
     tasks.spawn(deployments.run(Api::all(client.clone())));
-    tasks.spawn(sets.run(Api::all(client.clone())));
-    tasks.spawn(stateful.run(Api::all(client.clone())));
+    tasks.spawn(replica_sets.run(Api::all(client.clone())));
+    tasks.spawn(stateful_sets.run(Api::all(client.clone())));
+    tasks.spawn(daemon_sets.run(Api::all(client.clone())));
+    tasks.spawn(cron_jobs.run(Api::all(client.clone())));
     tasks.spawn(claims.run(Api::all(client.clone())));
     tasks.spawn(revisions.run(Api::all(client.clone())));
 }

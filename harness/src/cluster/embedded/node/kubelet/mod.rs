@@ -15,7 +15,7 @@ mod status;
 mod stop;
 #[cfg(test)]
 mod tests;
-mod volumes;
+pub(in crate::cluster::embedded) mod volumes;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -81,6 +81,11 @@ fn one(
     if let Some(host) = &volume.host_path {
         return host_path(host, node);
     }
+    if let Some(claim) = &volume.persistent_volume_claim {
+        // A claim is a directory of the node, where the next Pod with the same claim finds what this one left.
+        let path = claim_directory(pod.metadata.namespace.as_deref().unwrap_or_default(), &claim.claim_name);
+        return host_path(&HostPathVolumeSource { path, type_: Some("DirectoryOrCreate".to_owned()) }, node);
+    }
     let place = home.join("volumes").join(&volume.name);
     let broken = |error: io::Error| format!("cannot write the volume: {error}");
     fs::create_dir_all(&place).map_err(broken)?;
@@ -97,6 +102,11 @@ fn one(
         fs::set_permissions(&file, fs::Permissions::from_mode(mode)).map_err(broken)?;
     }
     Ok(place)
+}
+
+/// Where a node keeps what is written to a claim's volume.
+pub(in crate::cluster::embedded) fn claim_directory(namespace: &str, claim: &str) -> String {
+    format!("/var/lib/slipway/volumes/{namespace}/{claim}")
 }
 
 /// Checks a path of the node, makes it where the volume says so, and returns where it is.

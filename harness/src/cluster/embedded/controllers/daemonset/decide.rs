@@ -1,0 +1,202 @@
+//! What a DaemonSet needs next: Pods to make and to delete, node by node, and its status. Pure.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::{DaemonSet, DaemonSetSpec, DaemonSetStatus};
+use k8s_openapi::api::core::v1::{Node, Pod, PodTemplateSpec};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::ResourceExt;
+
+use super::super::workload::amount::{self, Round, count, unless_zero};
+use super::super::workload::pods;
+use super::nodes::{self, Place};
+
+/// What a DaemonSet needs next.
+#[derive(Debug)]
+pub(super) struct Decision {
+    /// Nodes that lack a Pod.
+    pub(super) create: Vec<String>,
+    /// Pods to delete.
+    pub(super) delete: Vec<Arc<Pod>>,
+    /// Pods that have ended, which is no end for a daemon: they are deleted, with patience where they have failed.
+    pub(super) ended: Vec<(String, Arc<Pod>)>,
+    pub(super) status: DaemonSetStatus,
+    /// When a Pod becomes available without anything else happening.
+    pub(super) again: Option<Duration>,
+}
+
+struct Site<'a> {
+    node: &'a str,
+    place: Place,
+    /// The oldest first.
+    pods: Vec<Arc<Pod>>,
+}
+
+struct View<'a> {
+    set: &'a DaemonSet,
+    hash: &'a str,
+    min_ready: i32,
+    now: Timestamp,
+}
+
+/// Decides. `template` and `hash` are those of the newest revision.
+pub(super) fn decide(
+    set: &DaemonSet,
+    template: &PodTemplateSpec,
+    hash: &str,
+    nodes: &[Arc<Node>],
+    pods: &[Arc<Pod>],
+    now: Timestamp,
+) -> Decision {
+    let default = DaemonSetSpec::default();
+    let spec = set.spec.as_ref().unwrap_or(&default);
+    let view = View { set, hash, min_ready: spec.min_ready_seconds.unwrap_or(0), now };
+    let (names, sites) = (nodes.iter().map(|node| node.name_any()).collect::<Vec<_>>(), by_node(pods));
+    let pod_spec = template.spec.clone().unwrap_or_default();
+    let sites: Vec<Site<'_>> = nodes
+        .iter()
+        .zip(&names)
+        .map(|(node, name)| {
+            let pods = sites.get(name.as_str()).cloned().unwrap_or_default();
+            Site { node: name, place: nodes::place(&pod_spec, node), pods }
+        })
+        .collect();
+    let left = pods.iter().filter_map(|pod| pods::available_in(pod, view.min_ready, now));
+    let mut decision = Decision {
+        create: Vec::new(),
+        delete: Vec::new(),
+        ended: Vec::new(),
+        status: view.status(&sites),
+        again: left.filter(|left| !left.is_zero()).min(),
+    };
+    if pods::is_deleting(set) {
+        return decision;
+    }
+    let strategy = spec.update_strategy.as_ref();
+    let rolling = strategy.filter(|strategy| strategy.type_.as_deref() != Some("OnDelete"));
+    let update = rolling.and_then(|rolling| rolling.rolling_update.as_ref());
+    let wanted = decision.status.desired_number_scheduled;
+    let of = |amount: Option<&IntOrString>| amount.map_or(0, |amount| amount::of(amount, wanted, Round::Up));
+    let surge = of(update.and_then(|update| update.max_surge.as_ref()));
+    for site in &sites {
+        view.keep(site, surge > 0, &mut decision);
+    }
+    let settled = decision.create.is_empty() && decision.delete.is_empty() && decision.ended.is_empty();
+    if rolling.is_some() && settled {
+        let unavailable = update.and_then(|update| update.max_unavailable.as_ref()).map_or(1, |most| of(Some(most)));
+        if surge > 0 {
+            view.surge(&sites, surge, &mut decision);
+        } else {
+            view.replace(&sites, unavailable.max(1), &mut decision);
+        }
+    }
+    decision
+}
+
+fn by_node(pods: &[Arc<Pod>]) -> BTreeMap<&str, Vec<Arc<Pod>>> {
+    let mut sites: BTreeMap<&str, Vec<Arc<Pod>>> = BTreeMap::new();
+    for pod in pods {
+        if let Some(node) = nodes::target(pod) {
+            sites.entry(node).or_default().push(Arc::clone(pod));
+        }
+    }
+    for pods in sites.values_mut() {
+        pods.sort_by_key(|pod| (pod.metadata.creation_timestamp.as_ref().map(|time| time.0), pod.name_any()));
+    }
+    sites
+}
+
+impl View<'_> {
+    fn is_available(&self, pod: &Pod) -> bool {
+        pods::is_available(pod, self.min_ready, self.now)
+    }
+
+    fn is_current(&self, pod: &Pod) -> bool {
+        nodes::is_current(self.set, self.hash, pod)
+    }
+
+    /// One Pod where there is to be one, and none elsewhere; while one is replaced by surging, one of each template.
+    fn keep(&self, site: &Site<'_>, surges: bool, decision: &mut Decision) {
+        let staying = || site.pods.iter().filter(|pod| !pods::is_deleting(pod.as_ref()));
+        match site.place {
+            Place::Wanted if site.pods.is_empty() => decision.create.push(site.node.to_owned()),
+            Place::Unwanted => decision.delete.extend(staying().cloned()),
+            Place::Wanted | Place::Stays => {
+                let (ended, running): (Vec<_>, Vec<_>) = staying().cloned().partition(|pod| pods::has_ended(pod));
+                decision.ended.extend(ended.into_iter().map(|pod| (site.node.to_owned(), pod)));
+                if surges {
+                    let (new, old): (Vec<_>, Vec<_>) = running.into_iter().partition(|pod| self.is_current(pod));
+                    decision.delete.extend(new.into_iter().skip(1).chain(old.into_iter().skip(1)));
+                } else {
+                    decision.delete.extend(running.into_iter().skip(1));
+                }
+            }
+        }
+    }
+
+    /// Deletes Pods of former templates, as many as may be missing; those that are missing anyway first.
+    fn replace(&self, sites: &[Site<'_>], unavailable_max: i32, decision: &mut Decision) {
+        let (mut out, mut candidates) = (0, Vec::new());
+        for site in sites.iter().filter(|site| !site.pods.is_empty()) {
+            let Some(pod) = site.pods.iter().find(|pod| !pods::is_deleting(pod.as_ref())) else {
+                out += 1;
+                continue;
+            };
+            let available = self.is_available(pod);
+            out += i32::from(!available);
+            if self.is_current(pod) {
+                continue;
+            }
+            if available { candidates.push(Arc::clone(pod)) } else { decision.delete.push(Arc::clone(pod)) }
+        }
+        let room = usize::try_from(unavailable_max - out).unwrap_or(0);
+        decision.delete.extend(candidates.into_iter().take(room));
+    }
+
+    /// Makes Pods of the new template beside former ones, and deletes those once the new ones are available.
+    fn surge(&self, sites: &[Site<'_>], surge_max: i32, decision: &mut Decision) {
+        let (mut surging, mut candidates) = (0, Vec::new());
+        for site in sites.iter().filter(|site| site.place == Place::Wanted) {
+            let mut staying = site.pods.iter().filter(|pod| !pods::is_deleting(pod.as_ref()));
+            let new = staying.clone().find(|pod| self.is_current(pod));
+            let Some(old) = staying.find(|pod| !self.is_current(pod)) else { continue };
+            match new {
+                None if self.is_available(old) => candidates.push(site.node.to_owned()),
+                // It serves nobody: its successor need not count.
+                None => decision.create.push(site.node.to_owned()),
+                Some(new) if self.is_available(new) => decision.delete.push(Arc::clone(old)),
+                Some(_) => surging += 1,
+            }
+        }
+        let room = usize::try_from(surge_max - surging).unwrap_or(0);
+        decision.create.extend(candidates.into_iter().take(room));
+    }
+
+    fn status(&self, sites: &[Site<'_>]) -> DaemonSetStatus {
+        let tally = |counts: &dyn Fn(&Site<'_>) -> bool| count(sites.iter().filter(|site| counts(site)).count());
+        let wanted = |site: &Site<'_>| site.place == Place::Wanted;
+        let first = |site: &Site<'_>, is: &dyn Fn(&Pod) -> bool| {
+            wanted(site) && site.pods.iter().find(|pod| !pods::is_deleting(pod.as_ref())).is_some_and(|pod| is(pod))
+        };
+        let desired = tally(&wanted);
+        let available = tally(&|site| first(site, &|pod| self.is_available(pod)));
+        let old = self.set.status.as_ref();
+        DaemonSetStatus {
+            observed_generation: self.set.metadata.generation,
+            desired_number_scheduled: desired,
+            current_number_scheduled: tally(&|site| wanted(site) && !site.pods.is_empty()),
+            number_misscheduled: tally(&|site| !wanted(site) && !site.pods.is_empty()),
+            number_ready: tally(&|site| first(site, &pods::is_ready)),
+            number_available: unless_zero(available),
+            number_unavailable: unless_zero(desired - available),
+            updated_number_scheduled: unless_zero(tally(&|site| {
+                wanted(site) && site.pods.iter().any(|pod| self.is_current(pod))
+            })),
+            collision_count: old.and_then(|status| status.collision_count),
+            conditions: old.and_then(|status| status.conditions.clone()),
+        }
+    }
+}
