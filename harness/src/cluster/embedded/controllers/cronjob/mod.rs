@@ -117,9 +117,8 @@ impl CronJobController {
             let namespace = cron.namespace().unwrap_or_default();
             let present = self.jobs.api(&namespace).get_opt(&job.name_any()).await?;
             let ours = |job: &Job| ownership::controller(job).is_some_and(|owner| owner.uid == pods::uid(cron));
-            if let Some(present) = present.filter(ours) {
-                return Ok(Some(present));
-            }
+            // Whoever else took the name has its reasons.
+            return Ok(present.filter(ours));
         }
         let message = format!("Error creating job: {}", answer::said(&error));
         self.recorder.event(cron, Severity::Warning, "FailedCreate", message).await;

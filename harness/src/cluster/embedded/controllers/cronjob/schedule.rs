@@ -2,10 +2,10 @@
 //!
 //! Five fields (minute, hour, day of month, month, day of week) with lists, ranges, steps and names, the short forms
 //! `@hourly` to `@yearly`, and `@every` with a duration. Where both days are given, either is enough. Times that a
-//! clock skips when it is put forward do not come; those that come twice count once.
+//! clock skips when it is put forward do not come; those that it shows twice when it is put back come twice.
 
-use jiff::civil::{Date, Weekday};
-use jiff::tz::{AmbiguousOffset, TimeZone};
+use jiff::civil::{Date, DateTime, Weekday};
+use jiff::tz::{AmbiguousOffset, AmbiguousTimestamp, TimeZone};
 use jiff::{SignedDuration, Span, Timestamp};
 use thiserror::Error;
 
@@ -92,7 +92,7 @@ impl Schedule {
         let [minute, hour, day, month, weekday] = fields.as_slice() else {
             return Err(Malformed::Fields(fields.len()));
         };
-        let says_nothing = |field: &str| field.split(',').any(|part| part.starts_with(['*', '?']));
+        let says_nothing = |field: &str| field.split(',').any(|part| matches!(part, "*" | "?" | "*/1" | "?/1"));
         Ok(Self::Fields {
             minutes: MINUTE.bits(minute)?,
             hours: HOUR.bits(hour)?,
@@ -105,28 +105,39 @@ impl Schedule {
 
     /// The first time after `after`; none where there is none in sight.
     pub(super) fn next(&self, after: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
-        let Self::Fields { minutes, hours, .. } = self else {
-            let Self::Every(wait) = self else { return None };
+        if let Self::Every(wait) = self {
             return Timestamp::from_second(after.as_second()).ok()?.checked_add(*wait).ok();
-        };
-        let from = after.to_zoned(zone.clone()).datetime();
-        let mut date = from.date();
-        for passed in 0..DAYS_MAX {
+        }
+        let mut date = after.to_zoned(zone.clone()).date();
+        for _ in 0..DAYS_MAX {
             if self.has_day(date) {
-                // On the first day what is over is passed by, unless the clock was put back since.
-                let first = if passed == 0 { from.hour().max(1) - 1 } else { 0 };
-                let times = (first..24).filter(|hour| has(*hours, i64::from(*hour))).flat_map(|hour| {
-                    (0..60).filter(|minute| has(*minutes, i64::from(*minute))).map(move |minute| (hour, minute))
-                });
-                for (hour, minute) in times {
-                    if let Some(found) = at(date, hour, minute, zone).filter(|found| *found > after) {
-                        return Some(found);
-                    }
+                // Where the clock is put back, an hour of the day comes twice, and each has its own order.
+                let first = self.first_on(date, after, |local| shown(zone, local)?.earlier().ok());
+                let second = self.first_on(date, after, |local| shown(zone, local)?.later().ok());
+                if let Some(found) = first.into_iter().chain(second).min() {
+                    return Some(found);
                 }
             }
             date = date.checked_add(Span::new().days(1)).ok()?;
         }
         None
+    }
+
+    /// The first time of a day that is after `after`, where `instant` says when a local time is.
+    fn first_on(
+        &self,
+        date: Date,
+        after: Timestamp,
+        instant: impl Fn(DateTime) -> Option<Timestamp>,
+    ) -> Option<Timestamp> {
+        let Self::Fields { minutes, hours, .. } = self else { return None };
+        let hours = (0..24).filter(|hour| has(*hours, i64::from(*hour)));
+        // An hour that is over need not be looked at minute by minute.
+        let ahead = hours.filter(|hour| instant(date.at(*hour, 59, 0, 0)).is_none_or(|end| end > after));
+        let times = ahead.flat_map(|hour| {
+            (0..60).filter(|minute| has(*minutes, i64::from(*minute))).map(move |minute| date.at(hour, minute, 0, 0))
+        });
+        times.filter_map(&instant).find(|found| *found > after)
     }
 
     fn has_day(&self, date: Date) -> bool {
@@ -140,17 +151,14 @@ impl Schedule {
     }
 }
 
-fn has(bits: u64, number: i64) -> bool {
-    bits & (1 << number) != 0
+/// When clocks show a local time; none where they skip it.
+fn shown(zone: &TimeZone, local: DateTime) -> Option<AmbiguousTimestamp> {
+    let shown = zone.to_ambiguous_timestamp(local);
+    (!matches!(shown.offset(), AmbiguousOffset::Gap { .. })).then_some(shown)
 }
 
-/// A local time; none where clocks skip it, the first where it comes twice.
-fn at(date: Date, hour: i8, minute: i8, zone: &TimeZone) -> Option<Timestamp> {
-    let ambiguous = zone.to_ambiguous_timestamp(date.at(hour, minute, 0, 0));
-    if matches!(ambiguous.offset(), AmbiguousOffset::Gap { .. }) {
-        return None;
-    }
-    ambiguous.earlier().ok()
+fn has(bits: u64, number: i64) -> bool {
+    bits & (1 << number) != 0
 }
 
 impl Kind {
@@ -216,10 +224,17 @@ mod tests {
             ("@every 90s", "2030-01-01T00:00:00.5Z", "UTC", "2030-01-01T00:01:30Z"),
             ("0 8 * * *", "2030-01-01T00:00:00Z", "America/New_York", "2030-01-01T13:00:00Z"),
             ("0 8 * * *", "2030-07-01T00:00:00Z", "America/New_York", "2030-07-01T12:00:00Z"),
-            // Half past two does not come on 31 March, and half past two comes twice on 27 October.
+            // Half past two does not come on 31 March, and comes twice on 27 October.
             ("30 2 * * *", "2030-03-30T12:00:00Z", "Europe/Berlin", "2030-04-01T00:30:00Z"),
             ("30 2 * * *", "2030-10-26T12:00:00Z", "Europe/Berlin", "2030-10-27T00:30:00Z"),
-            ("30 2 * * *", "2030-10-27T00:30:00Z", "Europe/Berlin", "2030-10-28T01:30:00Z"),
+            ("30 2 * * *", "2030-10-27T00:30:00Z", "Europe/Berlin", "2030-10-27T01:30:00Z"),
+            ("30 2 * * *", "2030-10-27T01:30:00Z", "Europe/Berlin", "2030-10-28T01:30:00Z"),
+            ("*/20 * * * *", "2030-10-27T00:25:00Z", "Europe/Berlin", "2030-10-27T00:40:00Z"),
+            ("*/20 * * * *", "2030-10-27T00:40:00Z", "Europe/Berlin", "2030-10-27T01:00:00Z"),
+            // A step leaves days out, so that it says something: either day is enough.
+            ("0 0 */31 * mon", "2030-01-02T00:00:00Z", "UTC", "2030-01-07T00:00:00Z"),
+            ("0 0 * * mon", "2030-01-02T00:00:00Z", "UTC", "2030-01-07T00:00:00Z"),
+            ("0 0 */31 * mon", "2030-01-29T00:00:00Z", "UTC", "2030-02-01T00:00:00Z"),
         ];
         for (schedule, after, zone, expected) in cases {
             assert_eq!(next(schedule, after, zone), expected, "{schedule} after {after} in {zone}");

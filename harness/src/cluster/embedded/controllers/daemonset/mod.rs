@@ -99,8 +99,16 @@ impl DaemonSetController {
     }
 
     async fn sync(&mut self, key: &Key) -> Result<(), Error> {
-        let Some(set) = self.sets.cache.get(key) else { return Ok(()) };
+        let Some(set) = self.sets.cache.get(key) else {
+            let sets = self.sets.cache.all();
+            self.backoffs.retain(|(uid, _), _| sets.iter().any(|set| pods::uid(set.as_ref()) == uid));
+            return Ok(());
+        };
         let Some(spec) = &set.spec else { return Ok(()) };
+        // Whether revisions and Pods go first is not known: a set that goes says nothing any more.
+        if pods::is_deleting(set.as_ref()) {
+            return Ok(());
+        }
         let selector = ownership::selector(&spec.selector);
         let selected = |revision: &ControllerRevision| ownership::selects(selector.as_ref(), revision);
         let mut history = ownership::claim(&self.sets, set.as_ref(), &self.revisions, selected).await?;

@@ -40,9 +40,14 @@ pub(super) enum Place {
     Unwanted,
 }
 
+/// A node's name.
+pub(super) fn name(node: &Node) -> &str {
+    node.metadata.name.as_deref().unwrap_or_default()
+}
+
 /// Whether a node is to have a Pod of this spec (which has its tolerations).
 pub(super) fn place(spec: &PodSpec, node: &Node) -> Place {
-    let elsewhere = spec.node_name.as_ref().is_some_and(|name| !name.is_empty() && *name != node.name_any());
+    let elsewhere = spec.node_name.as_ref().is_some_and(|wanted| !wanted.is_empty() && wanted != name(node));
     if elsewhere || !fit::matches_selector(spec, node) {
         return Place::Unwanted;
     }
@@ -77,7 +82,9 @@ pub(super) fn template(set: &DaemonSet, hash: &str) -> PodTemplateSpec {
             effect: Some(effect.to_owned()),
             ..Toleration::default()
         };
-        let same = |old: &&mut Toleration| old.key == toleration.key && old.effect == toleration.effect;
+        // One that says the same, only for a while, says it for good from now on.
+        let same =
+            |old: &&mut Toleration| Toleration { toleration_seconds: None, ..Toleration::clone(old) } == toleration;
         match tolerations.iter_mut().find(same) {
             Some(old) => *old = toleration,
             None => tolerations.push(toleration),

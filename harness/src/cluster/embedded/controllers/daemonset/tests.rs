@@ -94,12 +94,16 @@ fn every_node_has_one_pod_and_out_of_date_ones_are_replaced_as_many_as_may_be_mi
 fn a_surging_update_makes_the_new_pod_before_the_old_one_goes() {
     let spec =
         json!({"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}});
-    let cases: [(&[&str], &str); 5] = [
+    let cases: [(&[&str], &str); 8] = [
         (&["O", "O"], "+n0"),
         (&["On", "O"], ""),
-        (&["ON", "O"], "+n1 -O00"),
+        // The new one serves, or the old one does not any more.
+        (&["ON", "O"], "-O00"),
+        (&["on", "O"], "-o00"),
+        (&["N", "O"], "+n1"),
         (&["o", "O"], "+n0 +n1"),
-        (&["N", "ONN"], "-N12"),
+        (&["N", "Onn"], "-n12"),
+        (&["N", "-"], "+n1"),
     ];
     for (sites, expected) in cases {
         assert_eq!(plan(&decided(&spec, sites)), expected, "{sites:?}");
