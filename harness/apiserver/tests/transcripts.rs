@@ -6,21 +6,26 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
+mod hook;
 mod normal;
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
+use hook::Hook;
 use http::{Request, header};
 use http_body_util::{BodyExt, Full};
 use normal::Normal;
 use regex::Regex;
 use serde_json::{Map, Value, json};
+use slipway_apiserver::access::user::MASTERS;
 use slipway_apiserver::service::{ApiServer, Config, User};
 use tower::ServiceExt;
 
 const TOKEN: &str = "admintoken";
+/// How the recordings name the webhooks.
+const HOOK_URL: &str = "${hook}";
 
 /// Each test is one recording, on a server of its own, in virtual time.
 macro_rules! transcripts {
@@ -34,8 +39,10 @@ macro_rules! transcripts {
 }
 
 transcripts! {
+    admission_policy: "Admission policies judge in CEL as on a real server.",
     access: "Rights are granted and refused as by a real server.",
     apply: "Server-side apply merges, owns and conflicts as on a real server.",
+    conversion: "Custom resources are converted by webhooks as by those of a real server.",
     crd: "Custom resources are served, validated, defaulted and pruned as by a real server.",
     crud: "Objects are created, read, updated and deleted as by a real server.",
     deletion: "Finalizers, grace periods, eviction and binding behave as on a real server.",
@@ -46,19 +53,36 @@ transcripts! {
     pods: "Pods are defaulted and validated as by a real server.",
     serviceaccounts: "Service accounts get tokens, and speak with them, as on a real server.",
     watch: "Watches tell what a real server's tell.",
+    webhook_config: "Configurations of webhooks are defaulted as by a real server.",
+    webhooks_mutating: "Webhooks change objects as on a real server, and are asked the same.",
+    webhooks_validating: "Webhooks refuse, warn, fail and are passed over as on a real server.",
     workloads: "Workloads, budgets and roles are defaulted and validated as by a real server.",
 }
 
 async fn replay(name: &str, text: &str) {
     let transcript: Value = serde_json::from_str(text).unwrap();
-    let tokens = vec![(TOKEN.to_owned(), User::admin())];
+    let tokens = vec![(TOKEN.to_owned(), User::new("admin", [MASTERS]))];
     let server = ApiServer::new(Config { tokens, ..Config::default() });
+    let hook = Arc::new(Hook::default());
+    server.set_service_dialer(hook.clone());
+    if text.contains(HOOK_URL) {
+        let service = json!({"metadata": {"name": "hook"}, "spec": {"ports": [{"port": 443}]}});
+        let (status, ..) =
+            send(&server, &json!({"method": "POST", "path": "/api/v1/namespaces/default/services", "body": service}))
+                .await;
+        assert_eq!(status, 201);
+    }
     let (mut variables, mut normal) = (HashMap::new(), Normal::default());
     let mut report = String::new();
     let (mut equal, mut total) = (0, 0);
     for (i, step) in transcript["steps"].as_array().unwrap().iter().enumerate() {
-        let request = substitute(&step["request"], &variables);
-        let got = run(&server, step, &request, &mut variables, &mut normal).await;
+        let mut request = substitute(&step["request"], &variables);
+        behind_service(&mut request);
+        let got = if request["method"] == "REVIEWS" {
+            reviews(step, hook.take(), &mut normal)
+        } else {
+            run(&server, step, &request, &mut variables, &mut normal).await
+        };
         let Some(want) = step.get("response") else { continue };
         total += 1;
         if same(want, &got) {
@@ -69,6 +93,43 @@ async fn replay(name: &str, text: &str) {
         }
     }
     assert_eq!(equal, total, "{name}: {equal} of {total} answers are equal\n{report}");
+}
+
+/// Lets a webhook that is reached by URL be reached through its Service, wherever a body names it.
+fn behind_service(value: &mut Value) {
+    match value {
+        Value::String(text) if text.contains(HOOK_URL) => {
+            // A patch is a text.
+            let mut patch: Value = serde_json::from_str(text).unwrap();
+            behind_service(&mut patch);
+            *text = patch.to_string();
+        }
+        Value::Object(fields) => {
+            let path = fields.get("url").and_then(Value::as_str).and_then(|url| url.strip_prefix(HOOK_URL));
+            if let Some(path) = path.map(str::to_owned) {
+                fields.remove("url");
+                fields.insert("service".to_owned(), json!({"namespace": "default", "name": "hook", "path": path}));
+            }
+            fields.values_mut().for_each(behind_service);
+        }
+        Value::Array(items) => items.iter_mut().for_each(behind_service),
+        _ => {}
+    }
+}
+
+/// What the webhooks were asked, in the recorded form.
+fn reviews(step: &Value, seen: Vec<Value>, normal: &mut Normal) -> Value {
+    let mut body = Value::Array(Vec::new());
+    for review in seen {
+        // The uid of a review comes first in it.
+        normal.value(&review["body"]["request"]["uid"]);
+        body.as_array_mut().unwrap().push(normal.value(&review));
+    }
+    if let Some(only) = step["only"].as_array() {
+        let picked = only.iter().filter_map(Value::as_str);
+        body = picked.map(|p| (p.to_owned(), body.pointer(p).cloned().unwrap_or_default())).collect();
+    }
+    json!({"status": 0, "body": body})
 }
 
 /// Sends a step's request and brings the answer into the recorded form.
@@ -133,7 +194,7 @@ async fn send(server: &ApiServer, request: &Value) -> (u16, Vec<String>, Value) 
     let status = response.status().as_u16();
     let warnings = response.headers().get_all(header::WARNING).iter().map(|w| w.to_str().unwrap().to_owned()).collect();
     let bytes = response.into_body().collect().await.unwrap().to_bytes();
-    let answer = String::from_utf8(bytes.to_vec()).unwrap();
+    let answer = String::from_utf8(bytes.to_vec()).unwrap().replace(hook::AUTHORITY, "hook");
     let watched = (path.contains("watch=") || path.contains("/watch/")) && status == 200;
     let body = if watched {
         answer.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect()
@@ -187,7 +248,9 @@ fn substitute(value: &Value, variables: &HashMap<String, Value>) -> Value {
             Some(found) => text(&variables[&found[1]]).parse::<i64>().unwrap().into(),
             None => VARIABLE
                 .replace_all(s, |found: &regex::Captures<'_>| {
-                    variables.get(&found[1]).map_or_else(|| found[0].to_owned(), text)
+                    let known =
+                        if &found[1] == "ca" { Some(String::new()) } else { variables.get(&found[1]).map(text) };
+                    known.unwrap_or_else(|| found[0].to_owned())
                 })
                 .into_owned()
                 .into(),
