@@ -36,16 +36,16 @@ impl Operation {
 pub(crate) struct Kind {
     pub(crate) group: String,
     pub(crate) version: String,
-    pub(crate) kind: String,
+    pub(crate) name: String,
 }
 
 impl Kind {
     pub(crate) fn to_value(&self) -> Value {
-        json!({"group": self.group, "version": self.version, "kind": self.kind})
+        json!({"group": self.group, "version": self.version, "kind": self.name})
     }
 
     pub(crate) fn of(resource: &Resource) -> Self {
-        Self { group: resource.group.clone(), version: resource.version.clone(), kind: resource.kind.clone() }
+        Self { group: resource.group.clone(), version: resource.version.clone(), name: resource.kind.clone() }
     }
 }
 
@@ -135,7 +135,7 @@ impl Attributes {
 
     /// Whether the object is of a kind that only its subresource has.
     pub(crate) fn has_own_kind(&self, resource: &Resource) -> bool {
-        self.kind.group != resource.group || self.kind.kind != resource.kind
+        self.kind.group != resource.group || self.kind.name != resource.kind
     }
 }
 
@@ -143,14 +143,14 @@ fn kind(call: &Call) -> Kind {
     let own = Kind::of(&call.resource);
     if call.target.resource != call.resource.plural {
         // A binding may be posted to a collection of its own, and is then handled as its pod's.
-        return Kind { kind: "Binding".to_owned(), ..own };
+        return Kind { name: "Binding".to_owned(), ..own };
     }
     let found = call.resource.subresources.iter().find(|s| s.name == call.target.subresource);
     let Some(found) = found.filter(|found| !found.kind.is_empty()) else { return own };
     if found.version.is_empty() {
-        return Kind { kind: found.kind.clone(), ..own };
+        return Kind { name: found.kind.clone(), ..own };
     }
-    Kind { group: found.group.clone(), version: found.version.clone(), kind: found.kind.clone() }
+    Kind { group: found.group.clone(), version: found.version.clone(), name: found.kind.clone() }
 }
 
 fn options(call: &Call, operation: Operation) -> Value {

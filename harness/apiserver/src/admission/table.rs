@@ -52,7 +52,7 @@ fn all(store: &Store, plural: &str) -> Vec<Arc<Stored>> {
 
 fn hooks(configuration: &Value) -> Vec<Hook> {
     let name = meta(configuration, "name");
-    items(configuration, "webhooks").iter().enumerate().map(|(at, hook)| Hook::from_object(name, at, hook)).collect()
+    items(configuration, "webhooks").iter().map(|hook| Hook::from_object(name, hook)).collect()
 }
 
 /// The admission of one server.

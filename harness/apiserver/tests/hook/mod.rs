@@ -53,7 +53,7 @@ impl ServiceDialer for Hook {
 fn answer(path: &str, review: &Value) -> (StatusCode, String) {
     let uid = &review["request"]["uid"];
     let mut response = json!({"uid": uid, "allowed": true});
-    let patch = |response: &mut Value, patch: &Value| {
+    let change = |response: &mut Value, patch: &Value| {
         response["patchType"] = "JSONPatch".into();
         response["patch"] = STANDARD.encode(patch.to_string()).into();
     };
@@ -81,8 +81,8 @@ fn answer(path: &str, review: &Value) -> (StatusCode, String) {
             deny(&mut response, json!({"code": 422, "reason": "Invalid", "message": "bad thing", "details": details}));
         }
         "/warn" => response["warnings"] = json!(["mind the gap"]),
-        "/patch" => patch(&mut response, &json!([{"op": "add", "path": "/data/hooked", "value": "yes"}])),
-        "/patch-bad" => patch(&mut response, &json!([{"op": "remove", "path": "/nope"}])),
+        "/patch" => change(&mut response, &json!([{"op": "add", "path": "/data/hooked", "value": "yes"}])),
+        "/patch-bad" => change(&mut response, &json!([{"op": "remove", "path": "/nope"}])),
         "/wrong-uid" => response["uid"] = "other".into(),
         "/http-500" => return (StatusCode::INTERNAL_SERVER_ERROR, "broken".to_owned()),
         "/garbage" => return (StatusCode::OK, "not json".to_owned()),

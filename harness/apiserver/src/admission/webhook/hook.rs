@@ -33,8 +33,6 @@ impl Version {
 pub(crate) struct Hook {
     /// The name of the configuration it stands in.
     pub(super) configuration: String,
-    /// Its place there.
-    pub(super) at: usize,
     /// Its name.
     pub(super) name: String,
     pub(super) matching: Matching,
@@ -53,13 +51,12 @@ pub(crate) struct Hook {
 }
 
 impl Hook {
-    pub(crate) fn from_object(configuration: &str, at: usize, hook: &Value) -> Self {
+    pub(crate) fn from_object(configuration: &str, hook: &Value) -> Self {
         let seconds =
             int(hook, "timeoutSeconds").and_then(|s| u64::try_from(s).ok()).unwrap_or(DEFAULT_TIMEOUT_SECONDS);
         let versions = items(hook, "admissionReviewVersions").iter().filter_map(Value::as_str);
         Self {
             configuration: configuration.to_owned(),
-            at,
             name: text(hook, "name").to_owned(),
             matching: Matching::of_webhook(hook),
             conditions: Conditions::from_list(items(hook, "matchConditions")),

@@ -74,7 +74,6 @@ async fn round(
                 if let Some(error) = failure.into_error(hook) {
                     return Err(error);
                 }
-                tracing::debug!(webhook = hook.name, at = hook.at, "failed open");
             }
         }
         if hook.reinvocable {
@@ -126,7 +125,7 @@ fn resource_of(call: &Call, seen: &Seen) -> SharedResource {
     if let Some(other) = &seen.other {
         return SharedResource::clone(other);
     }
-    let schema = match seen.kind.kind.as_str() {
+    let schema = match seen.kind.name.as_str() {
         kind if kind == call.resource.kind => return SharedResource::clone(&call.resource),
         "Eviction" => "io.k8s.api.policy.v1.Eviction",
         "Scale" => "io.k8s.api.autoscaling.v1.Scale",
@@ -138,7 +137,7 @@ fn resource_of(call: &Call, seen: &Seen) -> SharedResource {
     SharedResource::new(Resource {
         group: seen.kind.group.clone(),
         version: seen.kind.version.clone(),
-        kind: seen.kind.kind.clone(),
+        kind: seen.kind.name.clone(),
         schema: SchemaRef::Builtin(schema),
         definition: None,
         rules: &crate::resource::NoRules,
