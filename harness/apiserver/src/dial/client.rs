@@ -155,11 +155,8 @@ fn check_service(server: &ApiServer, service: &ServicePort) -> Result<(), String
 fn transport(error: &reqwest::Error, host: &str) -> String {
     let mut cause = error.source();
     while let Some(why) = cause {
-        // An I/O error may be a shell around one of TLS.
-        let inner = why.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        let inner = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
-        if let Some(tls) = why.downcast_ref::<rustls::Error>().or(inner) {
-            return tls::words(tls);
+        if let Some(error) = tls_error(why) {
+            return tls::words(error);
         }
         if let Some(io) = why.downcast_ref::<io::Error>().filter(|io| io.get_ref().is_none()) {
             let what = match io.kind() {
@@ -173,6 +170,12 @@ fn transport(error: &reqwest::Error, host: &str) -> String {
         cause = why.source();
     }
     innermost(error)
+}
+
+/// What TLS has against a connection, which may come in the shells of I/O errors.
+fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    let within = || tls_error(error.downcast_ref::<io::Error>()?.get_ref()?);
+    error.downcast_ref::<rustls::Error>().or_else(within)
 }
 
 fn innermost(error: &reqwest::Error) -> String {

@@ -55,9 +55,10 @@ impl ServerCertVerifier for Bundle {
         let chains = self.chains.as_ref().ok_or_else(unknown)?;
         let verified = chains.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         match verified {
-            Err(Error::InvalidCertificate(CertificateError::Other(why)))
-                if why.to_string() == "CaUsedAsEndEntity" && self.certificates.iter().any(|own| own == end_entity) =>
-            {
+            Err(Error::InvalidCertificate(CertificateError::Other(why))) if why.to_string() == "CaUsedAsEndEntity" => {
+                if !self.certificates.iter().any(|own| own == end_entity) {
+                    return Err(unknown());
+                }
                 // Its validity has been checked before its constraints were.
                 rustls::client::verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
                 Ok(ServerCertVerified::assertion())
