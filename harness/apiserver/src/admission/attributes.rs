@@ -32,7 +32,6 @@ impl Operation {
 
 /// A kind in a version of its group.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::struct_field_names, reason = "the words of the API: group, version, kind")]
 pub(crate) struct Kind {
     pub(crate) group: String,
     pub(crate) version: String,
