@@ -159,7 +159,7 @@ fn watched(client: Client, refused: Arc<Mutex<Vec<String>>>) -> Client {
 }
 
 /// The settings that the operator reads from its volume.
-fn settings(objects: &[Value], deployment: &Value) -> Result<Settings, Failed> {
+pub(crate) fn settings(objects: &[Value], deployment: &Value) -> Result<Settings, Failed> {
     let mut volumes = deployment["spec"]["template"]["spec"]["volumes"].as_array().into_iter().flatten();
     let name = volumes.find_map(|volume| volume["configMap"]["name"].as_str());
     let map = find(objects, "ConfigMap", name.ok_or("the Deployment mounts no settings")?)?;

@@ -48,6 +48,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("the chart as it is is taken by the API server, and its operator needs no other rights", || shipped(&[])),
         trial("the chart with everything on is taken by the API server", || shipped(&EVERYTHING)),
         trial("the chart for one namespace gives rights in that namespace only", one_namespace),
+        trial("a certificate of somebody else is mounted, and the webhooks are told who vouches for it", certificate),
+        trial("a server that is off has no port, no Service and nobody who scrapes it", off),
         trial("the chart grants what the program says it needs", rights),
         trial("values that are misspelt or make no sense are refused", refused),
     ]
@@ -64,8 +66,12 @@ fn lint() -> Outcome {
 /// The objects of a release, and the namespace that an administrator makes for it.
 fn render(values: &[&str]) -> Result<Vec<Value>, Failed> {
     let settings: Vec<&str> = values.iter().flat_map(|value| ["--set", value]).collect();
+    render_with(&settings)
+}
+
+fn render_with(settings: &[&str]) -> Result<Vec<Value>, Failed> {
     let fixed = ["template", "slipway", CHART, "--namespace", NAMESPACE, "--kube-version", "1.36.0"];
-    let mut objects = objects(&run("helm", &[&fixed, settings.as_slice()].concat(), &root("."))?)?;
+    let mut objects = objects(&run("helm", &[&fixed, settings].concat(), &root("."))?)?;
     let labels = json!({ "pod-security.kubernetes.io/enforce": "restricted" });
     let metadata = json!({ "name": NAMESPACE, "labels": labels });
     objects.insert(0, json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": metadata }));
@@ -108,6 +114,49 @@ fn one_namespace() -> Outcome {
     same(&find(&objects, "Role", "slipway-operator-hello")?["metadata"]["namespace"], &json!("default"))?;
     let samples: Vec<_> = samples()?.into_iter().filter(|sample| sample["kind"] == "Hello").collect();
     run_it(&objects, &samples)
+}
+
+fn certificate() -> Outcome {
+    let objects = render(&[
+        "certificate.existingSecret=given",
+        "webhooks.caBundle=Q0E=",
+        r"webhooks.annotations.cert-manager\.io/inject-ca-from=slipway-system/given",
+    ])?;
+    let spec = &find(&objects, "Deployment", "slipway-operator")?["spec"]["template"]["spec"];
+    check_restricted(spec)?;
+    let settings = super::cluster::settings(&objects, find(&objects, "Deployment", "slipway-operator")?)?;
+    let directory = settings.servers.certificate.directory.ok_or("the operator would make one itself")?;
+    let mounts = spec["containers"][0]["volumeMounts"].as_array().ok_or("nothing is mounted")?;
+    let mount = mounts.iter().find(|mount| mount["mountPath"] == directory.to_string_lossy().as_ref());
+    let volume = &mount.ok_or("it is not mounted")?["name"];
+    let volumes = spec["volumes"].as_array().ok_or("there are no volumes")?;
+    let volume = volumes.iter().find(|it| &it["name"] == volume).ok_or("the mount has no volume")?;
+    same(&volume["secret"]["secretName"], &json!("given"))?;
+    for kind in ["ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"] {
+        let configuration = find(&objects, kind, "slipway-drain")?;
+        let annotation = &configuration["metadata"]["annotations"]["cert-manager.io/inject-ca-from"];
+        same(annotation, &json!("slipway-system/given"))?;
+        for webhook in configuration["webhooks"].as_array().into_iter().flatten() {
+            same(&webhook["clientConfig"]["caBundle"], &json!("Q0E="))?;
+        }
+    }
+    Ok(())
+}
+
+fn off() -> Outcome {
+    for (server, port) in [("metricsAddress", "metrics"), ("webhooksAddress", "webhooks")] {
+        let objects = render_with(&["--set-string", &format!("settings.servers.{server}=0")])?;
+        let spec = &find(&objects, "Deployment", "slipway-operator")?["spec"]["template"]["spec"];
+        let ports = spec["containers"][0]["ports"].as_array().ok_or("the container has no ports")?;
+        same(&json!(ports.iter().any(|it| it["name"] == port)), &json!(false))?;
+        let service = format!("slipway-operator-{port}");
+        same(&json!(find(&objects, "Service", &service).is_err()), &json!(true))?;
+        same(&json!(of_kind(&objects, "Service").count()), &json!(1))?;
+    }
+    let scraped = ["--set-string", "settings.servers.metricsAddress=0", "--set", "metrics.serviceMonitor.enabled=true"];
+    let error = render_with(&scraped).err();
+    let said = error.and_then(|error| error.message().map(str::to_owned)).unwrap_or_default();
+    same(&json!(said.contains("metricsAddress")), &json!(true))
 }
 
 fn run_it(objects: &[Value], samples: &[Value]) -> Outcome {

@@ -18,7 +18,16 @@ app.kubernetes.io/component: operator
 {{- if not $settings.namespace }}{{ $settings = omit $settings "namespace" }}{{ end -}}
 {{- if not $settings.leaderElection.namespace }}{{ $_ := set $settings.leaderElection "namespace" .Release.Namespace }}{{ end -}}
 {{- if not $settings.drain.configMapNamespace }}{{ $_ := set $settings.drain "configMapNamespace" .Release.Namespace }}{{ end -}}
+{{- $certificate := $settings.servers.certificate -}}
+{{- if not $certificate.namespace }}{{ $_ := set $certificate "namespace" .Release.Namespace }}{{ end -}}
+{{- if .Values.certificate.existingSecret }}{{ $_ := set $certificate "directory" "/etc/slipway-certificate" }}{{ end -}}
+{{- if not $certificate.directory }}{{ $_ := unset $certificate "directory" }}{{ end -}}
 {{- toYaml $settings }}
+{{- end }}
+
+{{/* The port of an address; nothing where nobody listens. */}}
+{{- define "slipway.port" -}}
+{{- if ne (toString .) "0" }}{{ regexFind "[0-9]+$" (toString .) }}{{ end -}}
 {{- end }}
 
 {{- define "slipway.agentNamespace" -}}
