@@ -1,5 +1,6 @@
 //! The harness: scenarios, the clusters they run on, and what is measured while they run.
 
+pub mod bench;
 pub mod cli;
 pub mod cluster;
 pub mod event;

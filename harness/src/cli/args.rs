@@ -33,6 +33,8 @@ pub enum Command {
     /// Judge a measurement by a policy and a baseline, as slint-gate does: `slipway gate --help`.
     #[command(disable_help_flag = true)]
     Gate(GateArgs),
+    /// Measure the operator beside more objects than a scenario has.
+    Bench(BenchArgs),
     /// Print the JSON schema of a file format.
     Schema(SchemaArgs),
 }
@@ -141,6 +143,106 @@ impl GateArgs {
     pub fn settings(&self) -> Result<GateSettings, GateUsageError> {
         GateSettings::parse(&self.flags, std::env::var_os("GITHUB_STEP_SUMMARY"))
     }
+}
+
+/// Arguments of `slipway bench`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct BenchArgs {
+    /// Which run.
+    #[command(subcommand)]
+    pub run: BenchRun,
+}
+
+/// The scale runs.
+#[derive(Clone, Debug, Subcommand)]
+pub enum BenchRun {
+    /// Configure, change and clean up the interfaces of many nodes.
+    Multinic(ScaleArgs),
+    /// Evict many Pods at once, as the autoscaler does.
+    Drain {
+        /// How the run is set up.
+        #[command(flatten)]
+        scale: ScaleArgs,
+        /// How many nodes carry them.
+        #[arg(long, default_value_t = 20, value_name = "N")]
+        nodes: usize,
+        /// What holds the Pods.
+        #[arg(long, default_value = "both", value_name = "MECHANISM")]
+        mechanism: MechanismArg,
+    },
+    /// Let the operator do nothing beside a large cluster, and look at what it writes and holds.
+    ///
+    /// It fails when anything is written, or more memory is held than allowed.
+    Idle(IdleArgs),
+}
+
+/// Arguments of a scale run.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ScaleArgs {
+    /// How many objects there are.
+    #[arg(long, default_value_t = 1_000, value_name = "N")]
+    pub size: usize,
+    /// How many requests of its own are under way at one time; all of them unless told otherwise.
+    #[arg(long, value_name = "N")]
+    pub at_once: Option<usize>,
+    /// The clock: on the machine's it is fast or slow, on a virtual one only what waits takes time.
+    #[arg(long, default_value = "real", value_name = "CLOCK")]
+    pub time: TimeArg,
+    /// What every run has.
+    #[command(flatten)]
+    pub common: BenchCommon,
+}
+
+/// Arguments of `slipway bench idle`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct IdleArgs {
+    /// How many nodes there are.
+    #[arg(long, default_value_t = 1_000, value_name = "N")]
+    pub nodes: usize,
+    /// How many Pods there are.
+    #[arg(long, default_value_t = 5_000, value_name = "N")]
+    pub pods: usize,
+    /// How much virtual time passes.
+    #[arg(long, default_value = "1h", value_name = "DURATION")]
+    pub quiet: String,
+    /// The operator's program, whose memory is looked at; the one beside this program unless told otherwise, and none
+    /// where there is none.
+    #[arg(long, env = "SLIPWAY_OPERATOR", value_name = "FILE")]
+    pub operator: Option<PathBuf>,
+    /// How long its process runs before it counts as idle, and again as long after that.
+    #[arg(long, default_value = "30s", value_name = "DURATION")]
+    pub settle: String,
+    /// How much the process may hold at its highest, in megabytes of 10⁶ bytes.
+    #[arg(long, default_value_t = 80, value_name = "MB")]
+    pub memory_max: u64,
+    /// What every run has.
+    #[command(flatten)]
+    pub common: BenchCommon,
+}
+
+/// What every run has.
+#[derive(Clone, Debug, clap::Args)]
+pub struct BenchCommon {
+    /// The seed of uids, generated names and jitter; fixed, so that runs can be compared.
+    #[arg(long, env = "SLIPWAY_SEED", default_value_t = 1, value_name = "N")]
+    pub seed: u64,
+    /// Where the run's indicators are written: `sli-summary.json`, and the same under the run's own name.
+    #[arg(long, env = "SLIPWAY_ARTIFACTS", default_value = "artifacts", value_name = "DIR")]
+    pub artifacts: PathBuf,
+    /// Write the indicators to this file instead, in place of what is there.
+    #[arg(long, value_name = "FILE")]
+    pub summary: Option<PathBuf>,
+}
+
+/// What holds Pods that drain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum MechanismArg {
+    /// The finalizer and the eviction gate.
+    Both,
+    /// The finalizer alone.
+    Finalizer,
+    /// The eviction gate alone.
+    EvictionGate,
 }
 
 /// Arguments of `slipway schema`.

@@ -8,8 +8,13 @@ use std::time::Duration;
 
 use regex::Regex;
 
-use super::args::{LintArgs, RunArgs, ServeArgs, TimeArg};
+use super::args::{
+    BenchArgs, BenchCommon, BenchRun, IdleArgs, LintArgs, MechanismArg, RunArgs, ScaleArgs, ServeArgs, TimeArg,
+};
 use super::gate::{ExitOn, GateSettings};
+use crate::bench::{IdleLoad, Load, Mechanisms};
+use crate::scenario::duration::{self, NotADuration};
+use crate::scenario::model::Time;
 use crate::sli::summary;
 
 /// What is wrong with the arguments.
@@ -33,6 +38,15 @@ pub enum UsageError {
     /// Nothing can run with no job.
     #[error("--jobs must be at least 1")]
     NoJobs,
+    /// A scale run needs something to look after.
+    #[error("--{0} must be at least 1")]
+    Nothing(&'static str),
+    /// A duration cannot be read.
+    #[error(transparent)]
+    Duration(#[from] NotADuration),
+    /// The operator's program is not there.
+    #[error("there is no operator at {}", .0.display())]
+    NoOperator(PathBuf),
 }
 
 /// Settings of `slipway run`.
@@ -86,6 +100,40 @@ pub struct ServeSettings {
     pub kubeconfig: Option<PathBuf>,
     /// The API server alone.
     pub bare: bool,
+}
+
+/// Settings of `slipway bench`.
+#[derive(Clone, Debug)]
+pub struct BenchSettings {
+    /// Which run, and how large.
+    pub run: Bench,
+    /// Where indicators go.
+    pub output: BenchOutput,
+}
+
+/// Where the indicators of a scale run go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BenchOutput {
+    /// Under the run's own name and the usual one, into this directory.
+    Directory(PathBuf),
+    /// Into this file.
+    File(PathBuf),
+}
+
+/// A scale run.
+#[derive(Clone, Debug)]
+pub enum Bench {
+    /// Interfaces of nodes.
+    Multinic(Load),
+    /// Pods that drain.
+    Drain(Load, Mechanisms),
+    /// Nothing to do.
+    Idle {
+        /// Beside what.
+        load: IdleLoad,
+        /// What the operator may hold, in bytes.
+        memory_max: u64,
+    },
 }
 
 /// A choice of scenarios by their title, `file/name`.
@@ -190,6 +238,65 @@ impl From<ServeArgs> for ServeSettings {
             bare: args.bare,
         }
     }
+}
+
+impl TryFrom<BenchArgs> for BenchSettings {
+    type Error = UsageError;
+
+    fn try_from(args: BenchArgs) -> Result<Self, UsageError> {
+        let (run, BenchCommon { artifacts, summary, .. }) = match args.run {
+            BenchRun::Multinic(scale) => (Bench::Multinic(load(&scale, scale.size)?), scale.common),
+            BenchRun::Drain { scale, nodes, mechanism } => {
+                let mechanisms = match mechanism {
+                    MechanismArg::Both => Mechanisms::Both,
+                    MechanismArg::Finalizer => Mechanisms::Finalizer,
+                    MechanismArg::EvictionGate => Mechanisms::EvictionGate,
+                };
+                (Bench::Drain(load(&scale, nodes)?, mechanisms), scale.common)
+            }
+            BenchRun::Idle(args) => {
+                let common = args.common.clone();
+                (idle(args)?, common)
+            }
+        };
+        Ok(Self { run, output: summary.map_or(BenchOutput::Directory(artifacts), BenchOutput::File) })
+    }
+}
+
+fn load(scale: &ScaleArgs, nodes: usize) -> Result<Load, UsageError> {
+    let objects = at_least_one(scale.size, "size")?;
+    Ok(Load {
+        objects,
+        nodes: at_least_one(nodes, "nodes")?,
+        at_once: at_least_one(scale.at_once.unwrap_or(objects), "at-once")?,
+        time: match scale.time {
+            TimeArg::Virtual => Time::Virtual,
+            TimeArg::Real => Time::Real,
+        },
+        seed: scale.common.seed,
+    })
+}
+
+fn idle(args: IdleArgs) -> Result<Bench, UsageError> {
+    let operator = match args.operator {
+        Some(operator) if !operator.exists() => return Err(UsageError::NoOperator(operator)),
+        Some(operator) => Some(operator),
+        // Both are built into one directory.
+        None => std::env::current_exe().ok().map(|own| own.with_file_name("slipway-operator")).filter(|it| it.exists()),
+    };
+    let load = IdleLoad {
+        nodes: at_least_one(args.nodes, "nodes")?,
+        pods: at_least_one(args.pods, "pods")?,
+        quiet: duration::parse(&args.quiet)?.0,
+        operator,
+        settle: duration::parse(&args.settle)?.0,
+        seed: args.common.seed,
+    };
+    Ok(Bench::Idle { load, memory_max: args.memory_max.saturating_mul(1_000_000) })
+}
+
+fn at_least_one(number: usize, argument: &'static str) -> Result<usize, UsageError> {
+    if number == 0 { Err(UsageError::Nothing(argument)) } else { Ok(number) }
 }
 
 #[cfg(test)]

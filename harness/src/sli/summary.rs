@@ -247,6 +247,17 @@ pub fn write(directory: &Path, summary: &Summary, test_case: &str) -> io::Result
     Ok(path)
 }
 
+/// Writes a measurement to a file of the caller's choice, in place of what was there.
+///
+/// # Errors
+/// Those of the file system.
+pub fn write_to(path: &Path, summary: &Summary) -> io::Result<()> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(directory)?;
+    let json = summary.to_json().map_err(io::Error::other)?;
+    whole(directory, &json)?.persist(path).map(drop).map_err(|error| error.error)
+}
+
 /// A file beside its place, with everything in it.
 fn whole(directory: &Path, bytes: &[u8]) -> io::Result<tempfile::NamedTempFile> {
     use std::os::unix::fs::PermissionsExt;
@@ -310,6 +321,9 @@ mod tests {
         let second = write(directory.path(), &summary, "a case").unwrap();
         assert_eq!(first.file_name().unwrap(), "sli-summary.run_1.a_case.json");
         assert_eq!(second.file_name().unwrap(), "sli-summary.run_1.a_case.json-1");
-        assert_eq!(std::fs::read(directory.path().join(ALIAS)).unwrap(), std::fs::read(first).unwrap());
+        assert_eq!(std::fs::read(directory.path().join(ALIAS)).unwrap(), std::fs::read(&first).unwrap());
+        let chosen = directory.path().join("not/there/yet.json");
+        write_to(&chosen, &summary).unwrap();
+        assert_eq!(std::fs::read(chosen).unwrap(), std::fs::read(first).unwrap());
     }
 }

@@ -1,5 +1,6 @@
 //! One file per command. A command takes settings, does its work and says how it ended.
 
+pub mod bench;
 pub mod gate;
 pub mod lint;
 pub mod run;

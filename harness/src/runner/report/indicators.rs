@@ -49,7 +49,7 @@ pub fn table(summary: &Summary) -> Vec<String> {
 }
 
 /// A number with its unit, in as many digits as one reads at a glance.
-fn amount(value: f64, unit: &str) -> String {
+pub fn amount(value: f64, unit: &str) -> String {
     match unit {
         "seconds" if value == 0.0 => "0 s".to_owned(),
         "seconds" if value < 0.001 => format!("{:.0} µs", value * 1e6),

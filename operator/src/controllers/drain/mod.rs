@@ -35,8 +35,6 @@ mod ready;
 mod release;
 pub mod selection;
 mod sizes;
-#[cfg(test)]
-mod tests;
 mod trim;
 mod turn;
 mod wiring;
@@ -68,7 +66,7 @@ use crate::kit::controller::Failure;
 use crate::kit::manager::Manager;
 use crate::kit::report::Reporter;
 
-pub use release::{Reach, Released, StillHeld, release_all};
+pub use release::{Released, release_all};
 
 /// The name in logs, Events and metrics.
 const CONTROLLER: &str = "drain";
