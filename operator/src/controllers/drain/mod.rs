@@ -282,6 +282,8 @@ async fn tell(ctx: &Ctx, pod: &Pod, drain: &intent::Drain, facts: &plan::Facts, 
             &notice.reason,
             drain.requested.as_nanosecond(),
             matches!(waits, plan::Waits::Turn(_)).then_some(&notice.note),
+            // That nobody has counted them yet is another thing.
+            facts.reading.is_some(),
         );
         if ctx.memory.is_news(&uid, &news) {
             ctx.reporter.publish(&pod.object_ref(&()), &notice).await;

@@ -141,6 +141,12 @@ fn verify(version: Version, uid: &str, mutating: bool, answer: &Value) -> Result
     let patch = match &response["patch"] {
         Value::Null => Vec::new(),
         Value::String(patch) => STANDARD.decode(patch).map_err(|error| format!("illegal base64 data: {error}"))?,
+        // As Go reads bytes: a list of numbers is as good, and some libraries write it.
+        Value::Array(bytes) => bytes
+            .iter()
+            .map(|byte| byte.as_u64().and_then(|byte| u8::try_from(byte).ok()))
+            .collect::<Option<_>>()
+            .ok_or_else(|| "response.patch is no list of bytes".to_owned())?,
         _ => return Err("response.patch is no base64 text".to_owned()),
     };
     let patch_type = response["patchType"].as_str();
@@ -233,6 +239,12 @@ mod tests {
             (true, json!({"uid": "v", "allowed": true}), Some("expected response.uid=\"u\", got \"v\"")),
             (true, Value::Null, Some("webhook response was absent")),
             (true, json!({"uid": "u", "allowed": true, "patch": patch, "patchType": "JSONPatch"}), None),
+            (true, json!({"uid": "u", "allowed": true, "patch": b"[]", "patchType": "JSONPatch"}), None),
+            (
+                true,
+                json!({"uid": "u", "allowed": true, "patch": [256], "patchType": "JSONPatch"}),
+                Some("response.patch is no list of bytes"),
+            ),
             (
                 true,
                 json!({"uid": "u", "allowed": true, "patch": patch}),

@@ -26,7 +26,7 @@ const CONTAINERS_MAX: usize = 4;
 const PAGE: u32 = 500;
 
 /// What is quoted of what a Pod says, in characters: it goes into an Event.
-const QUOTE: usize = 80;
+const QUOTE: usize = 160;
 
 /// The tables of sockets, printed in the first container that can.
 pub(super) async fn sockets(client: &Client, pod: &Pod, container: Option<&str>) -> Result<table::Tables, Unreadable> {
