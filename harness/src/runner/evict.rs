@@ -1,5 +1,7 @@
 //! Evictions, asked for as an autoscaler or a node drain asks for them: by somebody, and again while they are refused.
 
+use std::time::Duration;
+
 use kube::api::{DynamicObject, ListParams};
 use kube::core::Status;
 use kube::{Api, Client, ResourceExt};
@@ -51,7 +53,7 @@ pub(super) async fn evict(
     for name in names {
         loop {
             let said = ask(client, namespace, &name, eviction.grace_period_seconds).await?;
-            if said.verdict == eviction.expect && said.contains(eviction) {
+            if said.verdict == eviction.expect && said.contains(eviction) && said.hints(eviction) {
                 break;
             }
             // Held or refused for now may be another thing later; what has passed has passed.
@@ -72,6 +74,7 @@ struct Said {
     verdict: Verdict,
     code: Option<u16>,
     message: String,
+    retry_after: Option<Duration>,
 }
 
 impl Said {
@@ -79,12 +82,18 @@ impl Said {
         eviction.message.as_ref().is_none_or(|message| message.missing(&self.message).is_empty())
     }
 
+    fn hints(&self, eviction: &Eviction) -> bool {
+        eviction.retry_after.is_none() || eviction.retry_after == self.retry_after
+    }
+
     fn trouble(&self, name: &str, eviction: &Eviction) -> Trouble {
         let code = self.code.map(|code| format!(" with {code}")).unwrap_or_default();
         let (expected, got) = (eviction.expect.as_str(), self.verdict.as_str());
         let waited = if eviction.every.is_some() { format!(" within {:?}", eviction.within) } else { String::new() };
         let message = format!("the eviction of {name} was not {expected}{waited}: it was {got}{code}");
-        Trouble::new(message).with("what the API server said", self.message.lines().map(str::to_owned).collect())
+        let hint = self.retry_after.map(|after| format!("ask again after {after:?}"));
+        let said = self.message.lines().map(str::to_owned).chain(hint).collect();
+        Trouble::new(message).with("what the API server said", said)
     }
 }
 
@@ -100,12 +109,15 @@ async fn ask(client: &Client, namespace: &str, name: &str, grace: Option<u32>) -
         .body(eviction.to_string().into_bytes())
         .map_err(|error| Trouble::new(format!("evict {name}: {error}")))?;
     match client.request::<Status>(request).await {
-        Ok(_) => Ok(Said { verdict: Verdict::Passed, code: None, message: String::new() }),
+        Ok(_) => Ok(Said { verdict: Verdict::Passed, code: None, message: String::new(), retry_after: None }),
         Err(kube::Error::Api(status)) => {
             let causes = status.details.iter().flat_map(|details| &details.causes);
             let is_held = status.code == TOO_MANY_REQUESTS && causes.into_iter().any(|cause| cause.reason == HELD);
             let verdict = if is_held { Verdict::Held } else { Verdict::Refused };
-            Ok(Said { verdict, code: Some(status.code), message: status.message.clone() })
+            let retry_after = status.details.as_ref().map(|details| details.retry_after_seconds);
+            let retry_after =
+                retry_after.filter(|seconds| *seconds > 0).map(|seconds| Duration::from_secs(seconds.into()));
+            Ok(Said { verdict, code: Some(status.code), message: status.message.clone(), retry_after })
         }
         Err(error) => Err(Trouble::new(format!("evict {name}: {}", chain(&error)))),
     }

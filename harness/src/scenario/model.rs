@@ -325,6 +325,9 @@ pub struct Evict {
     /// A text, or texts, that the refusal contains.
     #[serde(default)]
     pub message: Option<Pattern>,
+    /// When the API server must say that it is worth asking again.
+    #[serde(default)]
+    pub retry_after: Option<Span>,
     /// Ask again this often while the answer is another 429, as evictors do; once unless told otherwise.
     #[serde(default)]
     pub every: Option<Span>,

@@ -222,6 +222,8 @@ pub struct Eviction {
     pub expect: Verdict,
     /// What the refusal contains.
     pub message: Option<Pattern>,
+    /// When it must be said to be worth asking again.
+    pub retry_after: Option<Duration>,
     /// How often to ask again.
     pub every: Option<Duration>,
     /// How long to ask again.

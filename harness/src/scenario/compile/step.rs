@@ -230,12 +230,16 @@ impl Compiler<'_> {
         if evict.message.is_some() && evict.expect == model::Verdict::Passed {
             self.complain("/message", "an eviction that passes has no message", "no message");
         }
+        if evict.retry_after.is_some() && evict.expect == model::Verdict::Passed {
+            self.complain("/retryAfter", "an eviction that passes is not asked for again", "no hint");
+        }
         let eviction = Eviction {
             user: evict.user,
             groups: evict.groups,
             grace_period_seconds: evict.grace_period_seconds,
             expect: evict.expect,
             message: evict.message,
+            retry_after: evict.retry_after.map(|span| span.0),
             every: evict.every.map(|span| span.0),
             within: within(evict.within),
         };

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::files::{Changes, Files};
 use super::host::{Errno, Network};
 use super::log::Log;
-use super::tcp::{Entry, Listener, Socket, State, Stream, Tcp};
+use super::tcp::{Entry, Kind, Listener, Socket, State, Stream, Tcp};
 
 /// The path that a container writes its last words to, unless its Pod names another.
 pub const TERMINATION_LOG: &str = "/dev/termination-log";
@@ -133,9 +133,16 @@ impl PodNetwork {
     }
 
     /// Keeps a connection from somewhere in the Pod's table, whose bytes nobody looks at.
-    pub fn hold(&self, port: u16, remote: SocketAddr, v6: bool) -> Entry {
+    pub fn hold(&self, port: u16, remote: SocketAddr, kind: Kind) -> Entry {
         let local = SocketAddr::new(self.address, port);
-        self.tcp.enter(Socket { local, remote, state: State::Established, v6 })
+        self.tcp.enter(Socket { local, remote, state: State::Established, kind })
+    }
+
+    /// Keeps a socket in the Pod's table that takes datagrams from anybody.
+    pub fn take_datagrams(&self, port: u16) -> Entry {
+        let local = SocketAddr::new(self.address, port);
+        let nobody = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+        self.tcp.enter(Socket { local, remote: nobody, state: State::Unconnected, kind: Kind::Udp })
     }
 
     /// The Pod's sockets.

@@ -53,8 +53,12 @@ impl Statistic {
     fn sum(&self, page: &str, fits: impl Fn(&str) -> bool) -> Result<u64, promtext::Error> {
         match promtext::sum(page, self.metric, |labels| fits(labels.get(self.label))) {
             Err(promtext::Error::Missing { metric }) => {
-                let owned = page.lines().filter_map(|line| self.read(line)).filter(|(owner, _)| fits(owner));
-                let sum = owned.map(|(_, count)| count).reduce(u64::saturating_add);
+                let mut sum = None;
+                for (index, line) in page.lines().enumerate() {
+                    let Some((_, count)) = self.read(line).filter(|(owner, _)| fits(owner)) else { continue };
+                    let count: u64 = count.parse().map_err(|_| promtext::Error::Garbled { line: index + 1 })?;
+                    sum = Some(sum.unwrap_or(0u64).saturating_add(count));
+                }
                 sum.ok_or(promtext::Error::Missing { metric })
             }
             other => other,
@@ -62,10 +66,10 @@ impl Statistic {
     }
 
     /// `listener.0.0.0.0_15006.downstream_cx_active: 3`. Each worker thread's part is in the whole already.
-    fn read<'a>(&self, line: &'a str) -> Option<(&'a str, u64)> {
+    fn read<'a>(&self, line: &'a str) -> Option<(&'a str, &'a str)> {
         let (name, count) = line.trim().split_once(": ")?;
         let owner = name.strip_prefix(self.line.0)?.strip_suffix(self.line.1)?;
-        if owner.contains(".worker_") { None } else { Some((owner, count.parse().ok()?)) }
+        (!owner.contains(".worker_")).then_some((owner, count))
     }
 }
 
@@ -103,7 +107,7 @@ pub(super) fn linkerd(page: &str) -> Result<u64, promtext::Error> {
     const CONNECTIONS: &str = "tcp_open_connections";
     // A proxy that nobody has connected to has no such samples yet. A page that has nothing of a proxy either is somebody
     // else's, and no connections on it mean nothing.
-    if !page.contains(CONNECTIONS) {
+    if !promtext::knows(page, CONNECTIONS) {
         promtext::sum(page, "process_start_time_seconds", |_| true)?;
     }
     let inbound = |labels: &Labels| {
@@ -112,7 +116,7 @@ pub(super) fn linkerd(page: &str) -> Result<u64, promtext::Error> {
         labels.get("direction") == "inbound" && !own
     };
     let connections =
-        promtext::sum_or_zero(page, "tcp_open_connections", |labels| inbound(labels) && labels.get("peer") == "src")?;
+        promtext::sum_or_zero(page, CONNECTIONS, |labels| inbound(labels) && labels.get("peer") == "src")?;
     // A request is counted when it begins, its response when the last of it is sent.
     let begun = promtext::sum_or_zero(page, "request_total", inbound)?;
     let ended = promtext::sum_or_zero(page, "response_total", inbound)?;
@@ -155,7 +159,9 @@ envoy_listener_worker_downstream_cx_active{envoy_worker_id="0",listener_address=
         let plain =
             "listener.10.1.2.3_8080.downstream_cx_active: 3\nlistener.admin.downstream_cx_active: 1\nserver.live: 1\n";
         assert_eq!(envoy(plain), Ok(3));
-        assert!(envoy("listener.10.1.2.3_8080.downstream_cx_active: many\n").is_err());
+        let garbled =
+            "listener.10.1.2.3_80.downstream_cx_active: 0\nlistener.10.1.2.3_8080.downstream_cx_active: many\n";
+        assert_eq!(envoy(garbled), Err(promtext::Error::Garbled { line: 2 }));
     }
 
     #[test]
@@ -181,7 +187,9 @@ envoy_http_downstream_rq_active{envoy_http_conn_manager_prefix="admin"} 30
         ] {
             assert!(matches!(envoy(page), Err(promtext::Error::Missing { .. })), "{page}");
         }
-        assert!(matches!(linkerd("requests 1"), Err(promtext::Error::Missing { .. })));
+        for page in ["requests 1", "<html>tcp_open_connections</html>\n"] {
+            assert!(matches!(linkerd(page), Err(promtext::Error::Missing { .. })), "{page}");
+        }
     }
 
     #[test]

@@ -3,8 +3,9 @@
 //! Sources are tried in the order in which they are configured, and the first that can be read decides. One that cannot
 //! be read is not "no connections": the next is tried, and a [`Reading`] says which were left out, and why. The Pod is
 //! reached through the API server alone, so that this works from anywhere. What arrives is read in `sockets`, `mesh`,
-//! `number`, `promtext` and `slices`, which are pure; `reach` has the calls.
+//! `grpc`, `number`, `promtext` and `slices`, which are pure; `reach` has the calls.
 
+mod grpc;
 mod mesh;
 mod number;
 mod pod;
@@ -24,7 +25,7 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use kube::Client;
 
-pub use self::source::{Endpoints, Envoy, Gauge, Http, Kind, Linkerd, Path, Scheme, Sockets, Source};
+pub use self::source::{Endpoints, Envoy, Gauge, Grpc, Http, Kind, Linkerd, Path, Scheme, Sockets, Source};
 use crate::kit::error::{chain, message};
 
 /// How long one source may take. A probe that hangs must not hold up a Pod that is idle.
@@ -77,6 +78,8 @@ impl fmt::Display for Reading {
         match self.found {
             Some(Found { source: Kind::Endpoints, connections: 0 }) => f.write_str("no Service sends requests to it"),
             Some(Found { source: Kind::Endpoints, .. }) => f.write_str("Services send requests to it"),
+            Some(Found { source: Kind::Grpc, connections: 1 }) => f.write_str("1 stream by grpc"),
+            Some(Found { source: Kind::Grpc, connections }) => write!(f, "{connections} streams by grpc"),
             Some(Found { source, connections: 1 }) => write!(f, "1 connection by {source}"),
             Some(Found { source, connections }) => write!(f, "{connections} connections by {source}"),
             None => f.write_str("its connections are not known"),
@@ -124,7 +127,7 @@ pub fn rules(sources: &[Source]) -> Vec<PolicyRule> {
         // A WebSocket is opened by a GET, and recent API servers want the right to create as well.
         rules.push(rule("", "pods/exec", &["create", "get"]));
     }
-    if has(&[Kind::Http, Kind::Prometheus, Kind::Envoy, Kind::Linkerd]) {
+    if has(&[Kind::Http, Kind::Prometheus, Kind::Grpc, Kind::Envoy, Kind::Linkerd]) {
         rules.push(rule("", "pods/proxy", &["get"]));
     }
     if has(&[Kind::Endpoints]) {
@@ -155,6 +158,8 @@ enum Unreadable {
         #[source]
         source: sockets::table::Error,
     },
+    #[error("the list of sockets breaks off, and has no connections until there")]
+    Cut,
     #[error("failed to ask port {port}")]
     Ask {
         port: u16,
@@ -193,7 +198,9 @@ async fn ask(client: &Client, pod: &Pod, source: &Source) -> Result<u64, Unreada
     match source {
         Source::Sockets(sockets) => {
             let tables = reach::sockets(client, pod, sockets.container.as_deref()).await?;
-            Ok(sockets::count::connections(&tables, &pod::ports(pod, &sockets.ignore_ports)))
+            let connections = sockets::count::connections(&tables, &pod::ports(pod, &sockets.ignore_ports));
+            // That there are some is known; that there are none is not.
+            if connections == 0 && tables.is_cut { Err(Unreadable::Cut) } else { Ok(connections) }
         }
         Source::Http(http) => {
             let body = reach::get(client, pod, http.scheme, http.port, http.path.as_str()).await?;
@@ -202,13 +209,17 @@ async fn ask(client: &Client, pod: &Pod, source: &Source) -> Result<u64, Unreada
         Source::Prometheus(gauge) => {
             let page = reach::get(client, pod, gauge.scheme, gauge.port, gauge.path.as_str()).await?;
             let fits = |labels: &promtext::Labels| gauge.labels.iter().all(|(name, value)| labels.get(name) == value);
-            promtext::sum(&page, &gauge.metric, fits).map_err(Unreadable::Metrics)
+            whole(&page, promtext::sum(&page, &gauge.metric, fits))
+        }
+        Source::Grpc(grpc) => {
+            let page = reach::get(client, pod, grpc.scheme, grpc.port, grpc.path.as_str()).await?;
+            whole(&page, grpc::streams(&page))
         }
         Source::Envoy(envoy) if pod::has_container(pod, &mesh::ENVOY_CONTAINERS) => {
             let mut last = Unreadable::NoPort;
             for (port, path) in envoy.ports.iter().flat_map(|port| mesh::ENVOY_PATHS.map(|path| (*port, path))) {
                 let page = reach::get(client, pod, Scheme::Http, port, path).await;
-                match page.and_then(|page| mesh::envoy(&page).map_err(Unreadable::Metrics)) {
+                match page.and_then(|page| whole(&page, mesh::envoy(&page))) {
                     Ok(connections) => return Ok(connections),
                     Err(error) => last = error,
                 }
@@ -217,7 +228,7 @@ async fn ask(client: &Client, pod: &Pod, source: &Source) -> Result<u64, Unreada
         }
         Source::Linkerd(linkerd) if pod::has_container(pod, &mesh::LINKERD_CONTAINERS) => {
             let page = reach::get(client, pod, Scheme::Http, linkerd.port, mesh::LINKERD_PATH).await?;
-            mesh::linkerd(&page).map_err(Unreadable::Metrics)
+            whole(&page, mesh::linkerd(&page))
         }
         Source::Envoy(_) | Source::Linkerd(_) => Err(Unreadable::NoSidecar),
         Source::Endpoints(_) => {
@@ -225,4 +236,8 @@ async fn ask(client: &Client, pod: &Pod, source: &Source) -> Result<u64, Unreada
             Ok(u64::from(slices::is_served(pod, &slices)))
         }
     }
+}
+
+fn whole(page: &str, sum: Result<u64, promtext::Error>) -> Result<u64, Unreadable> {
+    sum.and_then(|sum| promtext::whole(page, sum)).map_err(Unreadable::Metrics)
 }

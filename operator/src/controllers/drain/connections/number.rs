@@ -65,12 +65,26 @@ mod tests {
             ("true", "/connections", no_count("true")),
             ("", "/connections", Err(Error::NotJson)),
             ("<html>", "/connections", Err(Error::NotJson)),
+            ("NaN", "/connections", Err(Error::NotJson)),
+            ("1e400", "/connections", Err(Error::NotJson)),
+            (r#"{"connections": 0"#, "/connections", Err(Error::NotJson)),
+            ("0 0", "/connections", Err(Error::NotJson)),
+            ("1e300", "/connections", no_count("1e+300")),
         ] {
             assert_eq!(connections(body, field), expected, "{body}");
         }
     }
 
     proptest! {
+        #[test]
+        fn a_part_of_an_answer_never_says_that_there_is_nothing(count in 1u32.., at in any::<proptest::sample::Index>()) {
+            for answer in [count.to_string(), format!("{{\"connections\": {count}}}"), format!("[{{\"connections\":{count}}}]")] {
+                let part = &answer[..at.index(answer.len())];
+                prop_assert_ne!(connections(part, "/connections"), Ok(0));
+                prop_assert_ne!(connections(part, "/0/connections"), Ok(0));
+            }
+        }
+
         #[test]
         fn no_answer_panics(body in "\\PC{0,60}", field in "[/a-z0-9~]{0,8}") {
             let _ = connections(&body, &field);

@@ -11,6 +11,9 @@ pub(super) enum Error {
         /// Its name.
         metric: String,
     },
+    /// The last line has no end, and what is missing may be anything.
+    #[error("the page breaks off")]
+    Cut,
     /// A sample that cannot be read.
     #[error("line {line} is no sample")]
     Garbled {
@@ -61,6 +64,20 @@ pub(super) fn sum_or_zero(page: &str, metric: &str, fits: impl Fn(&Labels) -> bo
         Err(Error::Missing { .. }) => Ok(0),
         other => other,
     }
+}
+
+/// A sum of a page, which is no proof of nothing where the page breaks off.
+pub(super) fn whole(page: &str, sum: u64) -> Result<u64, Error> {
+    if sum == 0 && !page.ends_with('\n') { Err(Error::Cut) } else { Ok(sum) }
+}
+
+/// Whether the page has anything to say of a metric, if only that it is there.
+pub(super) fn knows(page: &str, metric: &str) -> bool {
+    page.lines().any(|line| {
+        let line = line.trim_start();
+        let name = line.strip_prefix("# TYPE ").unwrap_or(line);
+        name.strip_prefix(metric).is_some_and(|rest| rest.starts_with(['{', ' ', '\t']))
+    })
 }
 
 /// A number of connections. A part of one is one.
@@ -161,12 +178,50 @@ exemplar{le="1"} 5 # {trace_id="x"} 0.5
         assert_eq!(sum("", "", |_| true), no_sample(""));
         assert_eq!(sum(PAGE, "broken", |_| true), Err(Error::Garbled { line: 10 }));
         assert_eq!(sum(PAGE, "negative", |_| true), Err(Error::Uncountable { line: 12, value: -1.0 }));
-        assert!(matches!(sum("broken NaN", "broken", |_| true), Err(Error::Uncountable { line: 1, .. })));
+        for no_number in ["NaN", "+Inf", "-Inf", "-1", "1e300"] {
+            let page = format!("broken {no_number}\n");
+            assert!(matches!(sum(&page, "broken", |_| true), Err(Error::Uncountable { line: 1, .. })), "{page}");
+        }
+        for garbled in ["broken", "broken ", "broken {", "broken{a=\"b", "broken{a=\"b\"}", "broken many"] {
+            let read = sum(&format!("{garbled}\n"), "broken", |_| true);
+            assert!(matches!(read, Err(Error::Garbled { .. } | Error::Missing { .. })), "{garbled}: {read:?}");
+        }
         assert_eq!(sum_or_zero(PAGE, "closed", |_| true), Ok(0));
         assert_eq!(sum_or_zero(PAGE, "broken", |_| true), Err(Error::Garbled { line: 10 }));
     }
 
+    #[test]
+    fn a_page_that_breaks_off_proves_nothing_but_what_it_says() {
+        for (page, expected) in
+            [("open 0\n", Ok(0)), ("open 0", Err(Error::Cut)), ("open 1\nopen{", Ok(1)), ("", Err(Error::Cut))]
+        {
+            assert_eq!(whole(page, u64::from(page.contains('1'))), expected, "{page:?}");
+        }
+    }
+
+    #[test]
+    fn a_metric_is_known_by_a_sample_or_by_its_type() {
+        for (page, known) in [
+            ("open 1\n", true),
+            ("open{a=\"b\"} 1\n", true),
+            ("# HELP open Connections.\n# TYPE open gauge\n", true),
+            ("<p>open</p>\n", false),
+            ("opening 1\n", false),
+            ("", false),
+        ] {
+            assert_eq!(knows(page, "open"), known, "{page:?}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn a_part_of_a_page_never_says_that_there_is_nothing(counts in proptest::collection::vec(1u32.., 1..9), at in any::<proptest::sample::Index>()) {
+            let page: String = counts.iter().enumerate().map(|(n, count)| format!("open{{n=\"{n}\"}} 0.{count}\n")).collect();
+            let part = &page[..at.index(page.len())];
+            let read = sum(part, "open", |_| true).and_then(|sum| whole(part, sum));
+            prop_assert_ne!(read, Ok(0));
+        }
+
         #[test]
         fn no_page_panics(page in "(open|[{}\"=,\\\\ #é\n]|[a-z0-9.]){0,60}") {
             let _ = sum(&page, "open", |_| true);

@@ -4,7 +4,7 @@
 use http_body_util::{BodyExt, Limited};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Status, StatusCause};
 use kube::api::{AttachParams, ListParams};
 use kube::client::Body;
 use kube::{Api, Client, ResourceExt};
@@ -55,22 +55,31 @@ async fn print(client: &Client, pod: &Pod, container: &str) -> Result<table::Tab
         .map_err(|source| Unreadable::Exec { container: container.to_owned(), source: Box::new(source) })?;
     let mut printed = Vec::new();
     if let Some(stdout) = process.stdout() {
-        // It ends where the connection does, and what was printed until then is still true.
+        // It ends where the connection does, and what was printed until then is still true: the status tells whether
+        // that was all.
         let _ = stdout.take(PRINTED_BYTES_MAX).read_to_end(&mut printed).await;
     }
-    let whole = printed.len() as u64 != PRINTED_BYTES_MAX;
-    let printed = String::from_utf8_lossy(&printed);
-    match table::Tables::parse(&printed) {
-        Ok(tables) => Ok(tables),
+    let status = match process.take_status() {
+        Some(status) if printed.len() as u64 != PRINTED_BYTES_MAX => status.await,
+        _ => None,
+    };
+    match table::Tables::parse(&String::from_utf8_lossy(&printed)) {
+        Ok(tables) => Ok(table::Tables { is_cut: tables.is_cut || !ran_through(status.as_ref()), ..tables }),
         Err(source) => {
-            let status = match process.take_status() {
-                Some(status) if whole => status.await,
-                _ => None,
-            };
             let said = status.and_then(|status| status.message).unwrap_or_else(|| "nothing".to_owned());
             Err(Unreadable::Printed { container: container.to_owned(), said: quote(&said), source })
         }
     }
+}
+
+/// Whether a `cat` came to its end. It ends with 1 where a file is missing, as on kernels without IPv6; whatever else it
+/// ends with, it was ended.
+fn ran_through(status: Option<&Status>) -> bool {
+    let Some(status) = status else { return false };
+    let causes = status.details.as_ref().and_then(|details| details.causes.as_deref()).unwrap_or_default();
+    let is_one =
+        |cause: &StatusCause| cause.reason.as_deref() == Some("ExitCode") && cause.message.as_deref() == Some("1");
+    status.status.as_deref() == Some("Success") || causes.iter().any(is_one)
 }
 
 /// What a port of the Pod answers to a GET.
@@ -122,4 +131,31 @@ pub(super) async fn slices(client: &Client, pod: &Pod) -> Result<Vec<EndpointSli
 
 fn quote(text: &str) -> String {
     text.chars().take(QUOTE).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_cat_that_was_ended_has_not_printed_everything() {
+        let ended = |code: &str| {
+            json!({ "status": "Failure", "reason": "NonZeroExitCode",
+                "details": { "causes": [{ "reason": "ExitCode", "message": code }] } })
+        };
+        for (status, expected) in [
+            (json!({ "status": "Success" }), true),
+            (ended("1"), true),
+            (ended("137"), false),
+            (ended("143"), false),
+            (json!({ "status": "Failure", "reason": "InternalError" }), false),
+            (json!({}), false),
+        ] {
+            let read: Status = serde_json::from_value(status.clone()).unwrap();
+            assert_eq!(ran_through(Some(&read)), expected, "{status}");
+        }
+        assert!(!ran_through(None), "the connection broke off");
+    }
 }

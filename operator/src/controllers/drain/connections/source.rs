@@ -30,6 +30,8 @@ pub enum Source {
     Http(Http),
     /// A gauge of the application's metrics.
     Prometheus(Gauge),
+    /// The streams of a gRPC server, from its metrics.
+    Grpc(Grpc),
     /// The statistics of an Envoy sidecar, as Istio installs it.
     Envoy(Envoy),
     /// The statistics of a Linkerd sidecar.
@@ -82,6 +84,20 @@ pub struct Gauge {
     /// Labels that a sample must have, and their values.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
+}
+
+/// Where a gRPC server tells its metrics.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Grpc {
+    /// The Pod's port: the one of its metrics, not the one that it serves.
+    pub port: u16,
+    /// The path, with its query.
+    #[serde(default = "metrics")]
+    pub path: Path,
+    /// Over TLS or not.
+    #[serde(default)]
+    pub scheme: Scheme,
 }
 
 /// Where an Envoy sidecar is asked.
@@ -187,6 +203,8 @@ pub enum Kind {
     Http,
     /// [`Source::Prometheus`]
     Prometheus,
+    /// [`Source::Grpc`]
+    Grpc,
     /// [`Source::Envoy`]
     Envoy,
     /// [`Source::Linkerd`]
@@ -197,8 +215,8 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind there is.
-    pub const ALL: [Self; 6] =
-        [Self::Sockets, Self::Http, Self::Prometheus, Self::Envoy, Self::Linkerd, Self::Endpoints];
+    pub const ALL: [Self; 7] =
+        [Self::Sockets, Self::Http, Self::Prometheus, Self::Grpc, Self::Envoy, Self::Linkerd, Self::Endpoints];
 
     /// The word for it.
     pub fn as_str(self) -> &'static str {
@@ -206,6 +224,7 @@ impl Kind {
             Self::Sockets => "sockets",
             Self::Http => "http",
             Self::Prometheus => "prometheus",
+            Self::Grpc => "grpc",
             Self::Envoy => "envoy",
             Self::Linkerd => "linkerd",
             Self::Endpoints => "endpoints",
@@ -236,6 +255,7 @@ impl Source {
             Self::Sockets(_) => Kind::Sockets,
             Self::Http(_) => Kind::Http,
             Self::Prometheus(_) => Kind::Prometheus,
+            Self::Grpc(_) => Kind::Grpc,
             Self::Envoy(_) => Kind::Envoy,
             Self::Linkerd(_) => Kind::Linkerd,
             Self::Endpoints(_) => Kind::Endpoints,
@@ -299,6 +319,7 @@ fn details<'de, D: Deserializer<'de>>(word: &str, deserializer: D) -> Result<Sou
         Kind::Sockets => Source::Sockets(read(word, deserializer)?),
         Kind::Http => Source::Http(read(word, deserializer)?),
         Kind::Prometheus => Source::Prometheus(read(word, deserializer)?),
+        Kind::Grpc => Source::Grpc(read(word, deserializer)?),
         Kind::Envoy => Source::Envoy(read(word, deserializer)?),
         Kind::Linkerd => Source::Linkerd(read(word, deserializer)?),
         Kind::Endpoints => Source::Endpoints(read(word, deserializer)?),
@@ -317,7 +338,7 @@ mod tests {
     fn a_source_is_a_word_or_a_word_with_details() {
         let sources = read(
             "[sockets, {sockets: {ignorePorts: [9090]}}, {http: {port: 8080, path: /active?all}}, \
-             {prometheus: {port: 9090, metric: open, labels: {listener: public}}}, envoy, {linkerd: {port: 4192}}, endpoints]",
+             {prometheus: {port: 9090, metric: open, labels: {listener: public}}}, {grpc: {port: 9092}}, envoy, {linkerd: {port: 4192}}, endpoints]",
         );
         let expected = vec![
             Source::Sockets(Sockets::default()),
@@ -335,6 +356,7 @@ mod tests {
                 metric: "open".to_owned(),
                 labels: [("listener".to_owned(), "public".to_owned())].into(),
             }),
+            Source::Grpc(Grpc { port: 9092, path: metrics(), scheme: Scheme::Http }),
             Source::Envoy(Envoy { ports: vec![15090, 15020, 15000] }),
             Source::Linkerd(Linkerd { port: 4192 }),
             Source::Endpoints(Endpoints {}),
@@ -354,6 +376,7 @@ mod tests {
             ("[{http: {port: 8080, path: '/a#b'}}]", "characters"),
             ("[{http: {port: 80800}}]", "port"),
             ("[{prometheus: {port: 9090}}]", "missing field `metric`"),
+            ("[{grpc: {port: 9090, path: /../x}}]", "climbs"),
             ("[{sockets: {}, envoy: {}}]", "each is an item of its own"),
             ("[{}]", "invalid length 0"),
             ("[7]", "expected the name of a source"),

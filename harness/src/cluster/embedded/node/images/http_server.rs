@@ -1,8 +1,8 @@
 //! `slipway.dev/http-server`: an application with connections that a drain can see.
 //!
 //! Its connections are those that clients have opened, and `CONNECTIONS` more that it is told to hold: they begin with it
-//! and go one by one while it drains, from when it is told to stop or somebody gets `/drain`, or never. What its metrics
-//! ports say is counted, not told.
+//! and go one by one while it drains, from when it is told to stop, somebody gets `/drain` or their time has come, or
+//! never. What its metrics ports say is counted, not told.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -22,7 +22,7 @@ use super::USAGE;
 use super::setting::{Malformed, Settings};
 use super::web::{self, Handler};
 use crate::cluster::embedded::node::program::{Exit, PodNetwork, Process, Program};
-use crate::cluster::embedded::node::tcp::{Entry, Socket, State};
+use crate::cluster::embedded::node::tcp::{Entry, Kind, Socket, State};
 
 /// The exit code of a process that a signal has ended which it has no handler for.
 const TERMINATED: i32 = 143;
@@ -62,8 +62,10 @@ struct Config {
     response_time: Duration,
     connections: u16,
     drain: Drain,
+    /// When scripted connections begin to go by themselves.
+    drain_after: Option<Duration>,
     on_term: OnTerm,
-    v6: bool,
+    sockets: Kind,
     ready_after: Duration,
     /// Ports for statistics, and what speaks there.
     ports: Vec<(u16, Dialect)>,
@@ -78,6 +80,8 @@ enum Dialect {
     Envoy,
     /// linkerd-proxy's metrics.
     Linkerd,
+    /// The metrics of a gRPC server, which has a stream where others have a connection.
+    Grpc,
 }
 
 impl Config {
@@ -93,14 +97,20 @@ impl Config {
             port("METRICS_PORT", Dialect::Application)?,
             port("ENVOY_PORT", Dialect::Envoy)?,
             port("LINKERD_PORT", Dialect::Linkerd)?,
+            port("GRPC_METRICS_PORT", Dialect::Grpc)?,
         ];
         Ok(Self {
             port: settings.number("PORT")?.unwrap_or(8080),
             response_time: settings.duration("RESPONSE_TIME")?.unwrap_or_default(),
             connections: settings.number("CONNECTIONS")?.unwrap_or(0),
             drain,
+            drain_after: settings.seconds("DRAIN_AFTER_SECONDS")?,
             on_term: settings.choice("ON_TERM", "exit, finish or ignore", &on_term)?,
-            v6: settings.choice("SOCKETS", "tcp or tcp6", &[("tcp", false), ("tcp6", true)])?,
+            sockets: settings.choice(
+                "SOCKETS",
+                "tcp, tcp6 or udp",
+                &[("tcp", Kind::Tcp), ("tcp6", Kind::Tcp6), ("udp", Kind::Udp)],
+            )?,
             ready_after: settings.seconds("READY_AFTER_SECONDS")?.unwrap_or_default(),
             ports: ports.into_iter().flatten().collect(),
         })
@@ -155,7 +165,7 @@ impl Server {
             let [a, b, c, _] = CLIENTS.octets();
             let last = u8::try_from(at % 254 + 1).unwrap_or(1);
             let client = SocketAddr::new(IpAddr::from([a, b, c, last]), CLIENT_PORT + at % 20_000);
-            self.network.hold(self.config.port, client, self.config.v6)
+            self.network.hold(self.config.port, client, self.config.sockets)
         });
         *self.held.lock().unwrap_or_else(PoisonError::into_inner) = entries.collect();
     }
@@ -201,6 +211,7 @@ impl Server {
                 Some(envoy(count, self.network.address(), port, request.uri().query().unwrap_or_default()))
             }
             Dialect::Linkerd if path == "/metrics" => Some(linkerd(count, port)),
+            Dialect::Grpc if path == "/metrics" => Some(grpc(count, usize::from(self.config.connections).max(count))),
             _ => None,
         };
         found.map_or_else(|| text(StatusCode::NOT_FOUND, "not found\n"), |found| text(StatusCode::OK, found))
@@ -234,6 +245,17 @@ fn linkerd(count: usize, port: u16) -> String {
          tcp_open_connections{{{}}} {count}\ntcp_open_connections{{{}}} {count}\n",
         labels("src"),
         labels("dst"),
+    )
+}
+
+/// What a gRPC server's interceptor counts: calls that have begun, and calls that have ended.
+fn grpc(under_way: usize, begun: usize) -> String {
+    let labels = "grpc_method=\"Watch\",grpc_service=\"slipway.Server\",grpc_type=\"server_stream\"";
+    format!(
+        "# TYPE grpc_server_started_total counter\ngrpc_server_started_total{{{labels}}} {begun}\n\
+         # TYPE grpc_server_handled_total counter\n\
+         grpc_server_handled_total{{grpc_code=\"OK\",{labels}}} {}\n",
+        begun - under_way,
     )
 }
 
@@ -271,8 +293,9 @@ async fn run(process: Process, config: Config) -> Exit {
     });
     let finish = CancellationToken::new();
     let mut ports = Vec::new();
+    let _datagrams = (server.config.sockets == Kind::Udp).then(|| process.tcp.take_datagrams(server.config.port));
     for (port, handler) in handlers(&server) {
-        match process.tcp.listen(port, server.config.v6).await {
+        match process.tcp.listen(port, server.config.sockets == Kind::Tcp6).await {
             Ok(listener) => ports.push(web::serve(listener, handler, finish.clone())),
             Err(error) => {
                 process.log.write(&format!("cannot listen on port {port}: {error}"));
@@ -300,8 +323,14 @@ async fn run(process: Process, config: Config) -> Exit {
         tokio::time::sleep(server.config.ready_after).await;
         server.ready.send_replace(true);
     };
+    let begins_to_drain = async {
+        if let Some(after) = server.config.drain_after {
+            tokio::time::sleep(after).await;
+            server.draining.send_replace(true);
+        }
+    };
     let serves = async {
-        tokio::join!(join_all(ports), server.drain(), becomes_ready);
+        tokio::join!(join_all(ports), server.drain(), becomes_ready, begins_to_drain);
     };
     tokio::select! {
         biased;

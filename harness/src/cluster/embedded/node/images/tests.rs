@@ -96,6 +96,7 @@ async fn every_dialect_tells_the_connections_that_are_there() {
         ("METRICS_PORT", "9100"),
         ("ENVOY_PORT", "15000"),
         ("LINKERD_PORT", "4191"),
+        ("GRPC_METRICS_PORT", "9102"),
         ("SOCKETS", "tcp6"),
     ];
     let process = process(&env);
@@ -107,6 +108,8 @@ async fn every_dialect_tells_the_connections_that_are_there() {
         (15000, "/stats?filter=listener.*downstream_cx_active", "listener.10.244.0.2_8080.downstream_cx_active: 4\n"),
         (4191, "/metrics", "tcp_open_connections{direction=\"inbound\",peer=\"src\""),
         (4191, "/elsewhere", "404 Not Found"),
+        (9102, "/metrics", "grpc_type=\"server_stream\"} 4\n"),
+        (9102, "/metrics", "grpc_server_handled_total{grpc_code=\"OK\""),
     ];
     for (port, path, expected) in cases {
         let answer = get(&process, port, path).await;

@@ -36,11 +36,25 @@ pub enum Medium {
     Sockets,
 }
 
+/// In which table a socket stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// `/proc/net/tcp`
+    #[default]
+    Tcp,
+    /// `/proc/net/tcp6`, although it may well serve IPv4.
+    Tcp6,
+    /// `/proc/net/udp`. No byte is ever sent over one: they are there to be seen.
+    Udp,
+}
+
 /// A socket's state, in the kernel's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// Connected.
     Established = 0x01,
+    /// Of UDP: takes from anybody.
+    Unconnected = 0x07,
     /// Waits for connections.
     Listen = 0x0a,
 }
@@ -54,8 +68,8 @@ pub struct Socket {
     pub remote: SocketAddr,
     /// Its state.
     pub state: State,
-    /// It is an IPv6 socket, which may well serve IPv4.
-    pub v6: bool,
+    /// Its table.
+    pub kind: Kind,
 }
 
 /// The TCP of a cluster; clones are the same.
@@ -139,7 +153,7 @@ impl Tcp {
             table.listeners.insert((address, port), Bound { v6, way });
         }
         let nobody = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
-        let entry = self.enter(Socket { local, remote: nobody, state: State::Listen, v6 });
+        let entry = self.enter(Socket { local, remote: nobody, state: State::Listen, kind: kind(v6) });
         Ok(Listener { tcp: self.clone(), local, v6, inlet, _entry: entry })
     }
 
@@ -161,11 +175,12 @@ impl Tcp {
             (way, v6, table.ephemeral())
         };
         let here = SocketAddr::new(from, port);
-        let near_entry = self.enter(Socket { local: here, remote: to, state: State::Established, v6: false });
+        let near_entry = self.enter(Socket { local: here, remote: to, state: State::Established, kind: Kind::Tcp });
         match way {
             Way::Memory(send) => {
                 let (near, far) = tokio::io::duplex(PIPE_BYTES);
-                let far_entry = self.enter(Socket { local: to, remote: here, state: State::Established, v6 });
+                let far_entry =
+                    self.enter(Socket { local: to, remote: here, state: State::Established, kind: kind(v6) });
                 // Whoever listens may have gone since.
                 send.send(Stream::memory(far, here, far_entry)).map_err(|_| refused())?;
                 Ok(Stream::memory(near, to, near_entry))
@@ -207,6 +222,10 @@ impl Table {
         self.next_port = if port == last { first } else { port + 1 };
         port
     }
+}
+
+fn kind(v6: bool) -> Kind {
+    if v6 { Kind::Tcp6 } else { Kind::Tcp }
 }
 
 /// The loopback address that stands for a Pod's: the same but for its first number, so that each Pod has its own.
@@ -254,7 +273,7 @@ impl Listener {
                 let (socket, peer) = listener.accept().await?;
                 socket.set_nodelay(true)?;
                 let (local, v6) = (self.local, self.v6);
-                let entry = self.tcp.enter(Socket { local, remote: peer, state: State::Established, v6 });
+                let entry = self.tcp.enter(Socket { local, remote: peer, state: State::Established, kind: kind(v6) });
                 Ok(Stream::socket(socket, peer, entry))
             }
         }

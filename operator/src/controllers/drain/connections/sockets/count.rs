@@ -95,7 +95,7 @@ mod tests {
         ] {
             let rows = |sending| {
                 let connection = Row { sending, ..from_outside(8080, state) };
-                Tables { tcp: vec![listening("0.0.0.0:8080"), connection], udp: Vec::new() }
+                Tables { tcp: vec![listening("0.0.0.0:8080"), connection], ..Tables::default() }
             };
             assert_eq!(connections(&rows(0), &Ports::default()), idle, "{state:?}");
             assert_eq!(connections(&rows(7), &Ports::default()), sending, "{state:?} with bytes on their way");
@@ -127,7 +127,7 @@ mod tests {
             ("its own, to itself", vec![listening("0.0.0.0:80"), established("10.1.2.3:80", "10.1.2.3:40000")], 0),
             ("a port for loopback only", vec![listening("127.0.0.1:80"), from_outside(80, State::Established)], 0),
         ] {
-            let tables = Tables { tcp: rows, udp: Vec::new() };
+            let tables = Tables { tcp: rows, ..Tables::default() };
             assert_eq!(connections(&tables, &Ports::default()), count, "{what}");
         }
     }
@@ -140,7 +140,7 @@ mod tests {
             from_outside(8080, State::Established),
             from_outside(5000, State::Established),
         ];
-        let tables = Tables { tcp: rows, udp: Vec::new() };
+        let tables = Tables { tcp: rows, ..Tables::default() };
         let count = |declared: &[u16], ignored: &[u16], host_network| {
             let ports = Ports {
                 declared: declared.iter().copied().collect(),
@@ -161,7 +161,7 @@ mod tests {
         let serves = row("0.0.0.0:443", "0.0.0.0:0", State::Close);
         let peer = from_outside(443, State::Established);
         let lookup = from_outside(51000, State::Established);
-        let count = |udp: Vec<Row>| connections(&Tables { tcp: Vec::new(), udp }, &Ports::default());
+        let count = |udp: Vec<Row>| connections(&Tables { udp, ..Tables::default() }, &Ports::default());
         assert_eq!(count(vec![serves]), 0, "there are no connections to a socket that serves anybody");
         assert_eq!(count(vec![serves, peer, lookup]), 1);
         assert_eq!(count(vec![lookup]), 0, "a look-up in the DNS");

@@ -63,12 +63,14 @@ impl State {
 pub(crate) struct Tables {
     pub(crate) tcp: Vec<Row>,
     pub(crate) udp: Vec<Row>,
+    /// The text broke off: there may be more.
+    pub(crate) is_cut: bool,
 }
 
 /// Why a text is no table of sockets.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Error {
-    /// Something else was printed, or nothing.
+    /// Something else was printed, or nothing. A kernel without IPv6 has one table less, but never this one.
     #[error("there is no table of TCP sockets")]
     NoTable,
     /// A row that is none.
@@ -83,14 +85,14 @@ impl Tables {
     /// Reads what `cat` printed of any of the four files, in any order. A last line without an end is left out: it is
     /// there where the text was cut.
     pub(crate) fn parse(text: &str) -> Result<Self, Error> {
-        let mut tables = Self::default();
+        let (whole, rest) = text.rsplit_once('\n').unwrap_or(("", text));
+        let mut tables = Self { is_cut: !rest.is_empty(), ..Self::default() };
         let (mut is_udp, mut has_tcp) = (false, false);
-        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
         for (index, line) in whole.lines().enumerate() {
             if line.contains("local_address") {
-                // Only the tables of datagrams count what was dropped.
+                // Only the tables of datagrams count what was dropped, and only those of IPv6 have room for whole words.
                 is_udp = line.contains("drops");
-                has_tcp |= !is_udp;
+                has_tcp |= !is_udp && line.contains("rem_address");
             } else if !line.trim().is_empty() {
                 let row = Row::parse(line).ok_or(Error::NoRow { line: index + 1 })?;
                 if is_udp { &mut tables.udp } else { &mut tables.tcp }.push(row);
@@ -215,6 +217,7 @@ mod tests {
             ("hello\n".to_owned(), no_row(1)),
             ("cat: /proc/net/tcp: Permission denied\n".to_owned(), no_row(1)),
             (UDP.to_owned(), Err(Error::NoTable)),
+            (TCP6.to_owned(), Err(Error::NoTable)),
             (TCP.to_owned(), Ok(Tables::default())),
             (format!("{TCP}{TCP6}\n"), Ok(Tables::default())),
             (format!("{TCP}   0: 0000000:1F90 00000000:0000 0A 00000000:00000000\n"), no_row(2)),
@@ -223,7 +226,8 @@ mod tests {
             (format!("{TCP}   0: 00000000:1F90 00000000:0000 0A 0:0\n"), no_row(2)),
             (format!("{TCP}   0: +0000000:1F90 00000000:0000 0A 00000000:00000000\n"), no_row(2)),
             // Cut in the middle of a row.
-            (format!("{TCP}   0: 00000000:1F90 0000"), Ok(Tables::default())),
+            (format!("{TCP}   0: 00000000:1F90 0000"), Ok(Tables { is_cut: true, ..Tables::default() })),
+            (TCP.trim_end().to_owned(), Err(Error::NoTable)),
         ] {
             assert_eq!(Tables::parse(&text), expected, "{text:?}");
         }
@@ -255,7 +259,24 @@ mod tests {
         ) {
             let rows = |rows: &[Row]| rows.iter().enumerate().map(|(slot, row)| print(slot, row)).collect::<String>();
             let text = format!("{TCP}{}{UDP}{}", rows(&tcp), rows(&udp));
-            prop_assert_eq!(Tables::parse(&text).unwrap(), Tables { tcp, udp });
+            prop_assert_eq!(Tables::parse(&text).unwrap(), Tables { tcp, udp, is_cut: false });
+        }
+
+        #[test]
+        fn a_table_that_breaks_off_in_a_line_says_so(
+            tcp in proptest::collection::vec(row(), 1..9),
+            at in any::<proptest::sample::Index>(),
+        ) {
+            let rows: String = tcp.iter().enumerate().map(|(slot, row)| print(slot, row)).collect();
+            let text = format!("{TCP}{rows}");
+            let part = &text[..=at.index(text.len())];
+            match Tables::parse(part) {
+                Ok(tables) => {
+                    prop_assert_eq!(tables.is_cut, !part.ends_with('\n'));
+                    prop_assert!(tcp.starts_with(&tables.tcp), "what was printed before counts");
+                }
+                Err(error) => prop_assert_eq!(error, Error::NoTable),
+            }
         }
 
         #[test]
