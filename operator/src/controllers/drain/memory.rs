@@ -49,6 +49,15 @@ impl Memory {
         granted
     }
 
+    /// Gives back a disruption that came to nothing.
+    pub(super) fn forgo(&self, budget: &str, uid: &str) {
+        let kept = &mut self.kept();
+        if let Some(claims) = kept.claims.get_mut(budget) {
+            claims.remove(uid);
+        }
+        kept.claims.retain(|_, claims| !claims.is_empty());
+    }
+
     /// Lets everything go about Pods that are not there any more, once that is worth the look.
     pub(super) fn sweep(&self, there: usize, is_there: impl Fn(&str) -> bool) {
         let said = &mut self.kept().said;
@@ -84,6 +93,8 @@ mod tests {
         assert!(memory.claim("other", "c", 1, now));
         assert!(!memory.claim("none", "c", 0, now));
         assert!(memory.claim("budget", "c", 1, later(now, CLAIM)), "by then it is in the budget's own count");
+        memory.forgo("other", "c");
+        assert!(memory.claim("other", "d", 1, now), "what came to nothing is there for others");
     }
 
     #[test]

@@ -94,17 +94,20 @@ pub(super) async fn observe(
         let services = services.list(&ListParams::default()).await.map_err(Error::Services)?;
         facts.way = Some(isolate::way(pod, &services.items));
     }
+    let (uid, set_uid) = (pod.uid().unwrap_or_default(), owner(pod).map(|owner| owner.uid.clone()).unwrap_or_default());
     let may_begin = drain.by == By::EvictionGate && drain.isolated.is_none();
     if let (true, Some(set)) = (may_begin, &facts.set) {
-        let (uid, owner) = (pod.uid().unwrap_or_default(), owner(pod).map(|owner| owner.uid.clone()));
         let is_next = turn::before_eviction(pod, peers, set).is_none();
         // The watch may not know yet that another one has just begun.
-        if is_next && !ctx.memory.claim(&owner.unwrap_or_default(), &uid, 1, now) {
+        if is_next && !ctx.memory.claim(&set_uid, &uid, 1, now) {
             facts.refused = Some("another Pod of the set has just begun".to_owned());
         }
     }
     if questions.budgets && facts.refused.is_none() {
         facts.refused = refusal(ctx, pod, now).await?;
+        if facts.refused.is_some() {
+            ctx.memory.forgo(&set_uid, &uid);
+        }
     }
     if questions.reading {
         facts.reading = Some(connections::read(&ctx.client, pod, &drain.terms.sources).await);
