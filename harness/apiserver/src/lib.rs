@@ -15,6 +15,7 @@ pub mod decode;
 pub mod dial;
 pub mod discovery;
 pub mod entropy;
+pub mod fault;
 pub mod field;
 pub mod gateway;
 mod go;

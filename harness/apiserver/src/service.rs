@@ -26,6 +26,7 @@ use crate::convert;
 use crate::decode::MAX_BODY_BYTES;
 use crate::dial::{Dialer, ServiceDialer};
 use crate::entropy::Entropy;
+use crate::fault::{Faults, Rule};
 use crate::gateway::PodGateway;
 use crate::handle::{Call, Wire, connect, handle, path, reply};
 use crate::negotiate::{self, Output};
@@ -112,6 +113,8 @@ pub(crate) struct Inner {
     pub(crate) admission: Admission,
     /// Who answers for Services.
     pub(crate) dialer: Dialer,
+    /// What requests must suffer.
+    pub(crate) faults: Faults,
     /// Ends all watches.
     pub(crate) closing: CancellationToken,
 }
@@ -135,6 +138,7 @@ impl ApiServer {
             gateway: OnceLock::new(),
             admission: Admission::default(),
             dialer: Dialer::default(),
+            faults: Faults::default(),
             closing: CancellationToken::new(),
         }))
     }
@@ -175,6 +179,11 @@ impl ApiServer {
     /// the one before.
     pub fn set_service_dialer(&self, dialer: Arc<dyn ServiceDialer>) {
         self.0.dialer.set(dialer);
+    }
+
+    /// Lets requests suffer these faults from now on, in place of those before.
+    pub fn set_faults(&self, rules: Vec<Rule>) {
+        self.0.faults.set(rules);
     }
 
     /// The revision of the last write.
@@ -319,6 +328,10 @@ where
         return Ok(response);
     }
     let body = read(body).await?;
+    let delay = server.0.faults.delay(&target);
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
+    }
     // What another program answers is not negotiated with this one.
     let connects = connect::takes(&target);
     let output = if connects { Output::default() } else { negotiate::output(&parts.headers)? };

@@ -101,6 +101,7 @@ fn plan(
         namespace: scenario.namespace.unwrap_or_else(|| NAMESPACE.to_owned()),
         bindings,
         nodes: scenario.nodes,
+        faults: scenario.faults,
         operator: scenario.operator,
         steps,
     }

@@ -39,6 +39,9 @@ pub struct Scenario {
     /// The cluster's nodes.
     #[serde(default)]
     pub nodes: Vec<NodeSpec>,
+    /// What the API server does to requests, from the first step on.
+    #[serde(default)]
+    pub faults: Vec<Fault>,
     /// The operator under test; none leaves the cluster to the steps alone.
     #[serde(default)]
     pub operator: Option<OperatorSpec>,
@@ -81,6 +84,38 @@ pub enum Time {
     Virtual,
     /// The machine's clock; scripts need it.
     Real,
+}
+
+/// What befalls requests, the operator's and everybody else's. A part that is not given is about every request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Fault {
+    /// Verbs: get, list, watch, create, update, patch, delete, deletecollection.
+    #[serde(default)]
+    pub verbs: Vec<FaultVerb>,
+    /// `plural.group`, or the plural alone in the core group.
+    #[serde(default)]
+    pub resource: Option<String>,
+    /// The subresource; an empty one is the object itself.
+    #[serde(default)]
+    pub subresource: Option<String>,
+    /// How long each request waits before it is carried out.
+    pub delay: Span,
+}
+
+/// A verb of the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the variants are the documented verbs of Kubernetes")]
+pub enum FaultVerb {
+    Get,
+    List,
+    Watch,
+    Create,
+    Update,
+    Patch,
+    Delete,
+    DeleteCollection,
 }
 
 /// The operator under test.

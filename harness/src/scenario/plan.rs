@@ -9,8 +9,8 @@ use super::diagnostic::{Place, SourceFile};
 use super::expression::{Bindings, Expression};
 use super::forms::{Count, Pattern};
 use super::model::{
-    EventPattern, ExpectError, ExpectFile, ExpectLink, OperatorAction, OperatorSpec, PatchType, Propagation, Regarding,
-    Script, Time, Verdict,
+    EventPattern, ExpectError, ExpectFile, ExpectLink, Fault, OperatorAction, OperatorSpec, PatchType, Propagation,
+    Regarding, Script, Time, Verdict,
 };
 use super::node::NodeSpec;
 
@@ -39,6 +39,8 @@ pub struct Plan {
     pub bindings: Bindings,
     /// The nodes.
     pub nodes: Vec<NodeSpec>,
+    /// What befalls requests.
+    pub faults: Vec<Fault>,
     /// The operator.
     pub operator: Option<OperatorSpec>,
     /// The steps.

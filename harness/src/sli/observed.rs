@@ -10,9 +10,9 @@
 //! | `drain` | first eviction or deletion of a Pod → gone |
 //! | `held` | first eviction of a Pod that was held → the one that was let through |
 //! | `evictions_held` | evictions held at one time |
-//! | `calls`, `conflicts`, `throttled`, `server_errors` | requests of the operator, and how they were answered |
+//! | `calls`, `conflicts`, `throttled`, `server_errors` | requests of the operator, and how they were answered; keeping its Lease is not counted, as it goes by time and not by work |
 //! | `idle_writes` | writes of the operator that changed nothing |
-//! | `watch_restarts` | watches of the operator that began again without a list |
+//! | `watch_restarts` | watches of the operator that were refused, so that it has to list again |
 //! | `work` | generations and deletions that the operator had to look at |
 
 use std::collections::{BTreeMap, HashMap};
@@ -23,6 +23,9 @@ use serde_json::Value;
 
 use super::exposition::Series;
 use super::histogram::Histogram;
+
+/// What leaders are elected by.
+const LEASES: &str = "leases.coordination.k8s.io";
 
 /// A request and how it was answered.
 #[derive(Clone, Debug)]
@@ -91,8 +94,6 @@ pub struct Recorder {
     held_max: usize,
     /// The revision of the last write to each object.
     written: HashMap<(String, String, String), u64>,
-    /// Lists and watches of the operator, by resource.
-    followed: BTreeMap<String, (u64, u64)>,
 }
 
 #[derive(Debug)]
@@ -216,7 +217,7 @@ impl Recorder {
         if call.resource == "pods" && call.subresource == "eviction" && call.verb == "create" {
             self.eviction(call);
         }
-        if !call.by_operator || call.resource.is_empty() {
+        if !call.by_operator || call.resource.is_empty() || call.resource == LEASES {
             return;
         }
         self.count("calls", call.verb, call.resource);
@@ -226,10 +227,8 @@ impl Recorder {
             500.. => self.count("server_errors", call.verb, call.resource),
             _ => {}
         }
-        let followed = self.followed.entry(call.resource.to_owned()).or_default();
         match call.verb {
-            "list" => followed.0 += 1,
-            "watch" => followed.1 += 1,
+            "watch" if call.status >= 400 => self.count("watch_restarts", call.verb, call.resource),
             "update" | "patch" if call.status < 300 => {
                 let key = (call.resource.to_owned(), call.namespace.to_owned(), call.name.to_owned());
                 let (before, after) = call.revisions;
@@ -280,21 +279,17 @@ impl Recorder {
                 value,
             }
         };
-        let mut counts: Vec<Series> = self
-            .counts
-            .iter()
-            .map(|((what, verb, resource), count)| series(what, verb, resource, *count as f64))
-            .collect();
-        counts.extend(self.followed.iter().map(|(resource, (lists, watches))| {
-            series("watch_restarts", "watch", resource, watches.saturating_sub(*lists) as f64)
-        }));
         Observations {
             latencies: self
                 .latencies
                 .iter()
                 .map(|((what, resource), histogram)| (series(what, "", resource, 0.0), histogram.clone()))
                 .collect(),
-            counts,
+            counts: self
+                .counts
+                .iter()
+                .map(|((what, verb, resource), count)| series(what, verb, resource, *count as f64))
+                .collect(),
             peaks: vec![series("evictions_held", "", "pods", self.held_max as f64)],
         }
     }

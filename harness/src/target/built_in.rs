@@ -16,6 +16,8 @@ use kube::runtime::wait::await_condition;
 use kube::runtime::wait::conditions::is_crd_established;
 use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::{Map, Value};
+use slipway_apiserver::fault;
+use slipway_apiserver::route::Verb;
 use slipway_operator::controllers::drain::gate::webhooks;
 use slipway_operator::kit::clock::Clock as OperatorClock;
 use slipway_operator::runtime::rbac::{self, Install, Manifest, NAME, NAMESPACE};
@@ -27,7 +29,7 @@ use super::teller::Behind;
 use super::{Operator, RaiseError, Raised, Stage, Teller, Terms, agent};
 use crate::cluster::Cluster;
 use crate::cluster::embedded::{self, services::Answerer};
-use crate::scenario::model::{Identity, OperatorSpec};
+use crate::scenario::model::{Fault, FaultVerb, Identity, OperatorSpec};
 use crate::scenario::plan::Plan;
 
 /// What the operator's log lines have in common.
@@ -97,7 +99,28 @@ async fn raise(plan: &Plan, terms: Terms) -> Result<Raised, RaiseError> {
         }
         None => None,
     };
+    cluster.server().set_faults(plan.faults.iter().map(rule).collect());
     Ok(Raised { cluster: Arc::new(cluster), operator })
+}
+
+/// A fault in the API server's words.
+fn rule(fault: &Fault) -> fault::Rule {
+    let verb = |verb: &FaultVerb| match verb {
+        FaultVerb::Get => Verb::Get,
+        FaultVerb::List => Verb::List,
+        FaultVerb::Watch => Verb::Watch,
+        FaultVerb::Create => Verb::Create,
+        FaultVerb::Update => Verb::Update,
+        FaultVerb::Patch => Verb::Patch,
+        FaultVerb::Delete => Verb::Delete,
+        FaultVerb::DeleteCollection => Verb::DeleteCollection,
+    };
+    fault::Rule {
+        verbs: fault.verbs.iter().map(verb).collect(),
+        resource: fault.resource.clone(),
+        subresource: fault.subresource.clone(),
+        delay: fault.delay.0,
+    }
 }
 
 /// The operator's settings, with those that the scenario gives in place of the defaults.
