@@ -30,6 +30,9 @@ use super::error::chain;
 use super::manager::Manager;
 use super::queue::Queue;
 
+/// How reconciles end, in controller-runtime's words.
+const OUTCOMES: [&str; 4] = ["success", "requeue_after", "requeue", "error"];
+
 /// An error of a reconcile.
 pub trait Failure: std::error::Error + Send + Sync + 'static {
     /// The step that failed, for metrics and logs. From a closed set.
@@ -160,6 +163,12 @@ where
         let Self { name, manager, store, triggers } = self;
         let series = &manager.metrics.controllers;
         series.concurrency.with_label_values(&[name]).set(limits.concurrency.into());
+        // What has not happened yet is 0, and not missing.
+        for outcome in OUTCOMES {
+            series.reconciles.with_label_values(&[name, outcome]);
+        }
+        series.errors.with_label_values(&[name]);
+        series.panics.with_label_values(&[name]);
         let queue = Queue::new(name, &manager.metrics);
         let tapped = {
             let queue = Arc::clone(&queue);

@@ -34,6 +34,9 @@ struct State {
 impl Queue {
     pub(super) fn new(controller: &'static str, metrics: &Metrics) -> Arc<Self> {
         let queue = Arc::new(Self { controller, series: metrics.controllers.clone(), state: Mutex::default() });
+        // What has not happened yet is 0, and not missing.
+        queue.series.adds.with_label_values(&queue.labels());
+        queue.series.retries.with_label_values(&queue.labels());
         let weak = Arc::downgrade(&queue);
         metrics.before_scrape(move || {
             if let Some(queue) = weak.upgrade() {
@@ -119,6 +122,7 @@ mod tests {
             let line = text.lines().find_map(|line| line.strip_prefix(&series).map(str::to_owned));
             line.map(|value| value.parse::<f64>().unwrap())
         };
+        assert_eq!((value("workqueue_adds_total"), value("workqueue_retries_total")), (Some(0.0), Some(0.0)));
         queue.added("ns/a");
         queue.added("ns/a");
         queue.added("ns/b");

@@ -134,7 +134,7 @@ async fn a_conflict_is_looked_at_again_soon_and_counts_as_no_failure() {
     })
     .await;
     has(&manager, r#"controller_runtime_reconcile_total{controller="maps",result="requeue"} 3"#);
-    assert!(!manager.metrics.text().unwrap().contains(r#"result="error""#));
+    has(&manager, r#"controller_runtime_reconcile_total{controller="maps",result="error"} 0"#);
 }
 
 #[tokio::test(start_paused = true)]
