@@ -22,6 +22,8 @@ pub enum Status {
     Fail,
     /// It could not be measured.
     Skip,
+    /// There was nothing to measure: nothing of the kind happened, and the server, which sees everything, saw nothing.
+    Absent,
 }
 
 /// What came of an indicator.
@@ -50,12 +52,13 @@ pub fn measure(spec: &Spec, told: &Told, seen: &Observations) -> Measured {
     };
     match found {
         Err(missing) => {
-            let reason = match (spec.source, told.is_empty()) {
-                (Source::Metrics, true) => "the operator's metrics were not read",
-                (Source::Metrics, false) => "missing input metrics",
-                (Source::Observed, _) => "nothing of the kind happened",
+            let (status, reason) = match (spec.source, told.is_empty()) {
+                (Source::Metrics, true) => (Status::Skip, "the operator's metrics were not read"),
+                (Source::Metrics, false) => (Status::Skip, "missing input metrics"),
+                (Source::Observed, _) => (Status::Absent, "nothing of the kind happened"),
             };
-            Measured { value: None, fields: BTreeMap::new(), status: Status::Skip, reason: reason.to_owned(), missing }
+            let missing = if status == Status::Absent { Vec::new() } else { missing };
+            Measured { value: None, fields: BTreeMap::new(), status, reason: reason.to_owned(), missing }
         }
         Ok((value, _)) if !value.is_finite() => Measured {
             value: None,

@@ -37,6 +37,9 @@ pub struct Summary {
     pub reliability: Reliability,
     /// The indicators, in the order of their specs.
     pub results: Vec<Indicator>,
+    /// Indicators of what did not happen. They are no results: a gate would take them for results that are lost.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_observed: Vec<String>,
     /// What went wrong without stopping it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -145,6 +148,9 @@ impl Summary {
     /// Puts a measurement together.
     pub fn new(config: Config, collected: Collected<'_>) -> Self {
         let Collected { results, failures, scrapes, expected } = collected;
+        let (absent, results): (Vec<_>, Vec<_>) =
+            results.into_iter().partition(|(_, measured)| measured.status == Status::Absent);
+        let not_observed = absent.into_iter().map(|(spec, _)| spec.id.clone()).collect();
         let mut missing: Vec<String> = results.iter().flat_map(|(_, measured)| measured.missing.clone()).collect();
         missing.sort();
         missing.dedup();
@@ -168,7 +174,7 @@ impl Summary {
         };
         let results = results.into_iter().map(|(spec, measured)| indicator(spec, measured)).collect();
         let generated_at = config.finished_at;
-        Self { schema_version: SCHEMA, generated_at, config, reliability, results, warnings: failures }
+        Self { schema_version: SCHEMA, generated_at, config, reliability, results, not_observed, warnings: failures }
     }
 
     /// The text of the file.
@@ -203,7 +209,7 @@ fn indicator(spec: &Spec, measured: Measured) -> Indicator {
             Status::Pass => "pass",
             Status::Warn => "warn",
             Status::Fail => "fail",
-            Status::Skip => "skip",
+            Status::Skip | Status::Absent => "skip",
         },
         reason: measured.reason,
         inputs_used: spec.inputs.iter().map(ToString::to_string).collect(),

@@ -42,8 +42,10 @@ pub fn table(summary: &Summary) -> Vec<String> {
         });
     }
     let skipped = &summary.reliability.skipped;
-    if !skipped.is_empty() {
-        lines.push(format!("not measured: {}", skipped.join(", ")).dimmed().to_string());
+    for (what, ids) in [("not measured", skipped), ("did not happen", &summary.not_observed)] {
+        if !ids.is_empty() {
+            lines.push(format!("{what}: {}", ids.join(", ")).dimmed().to_string());
+        }
     }
     lines
 }

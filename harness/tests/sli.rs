@@ -1,0 +1,146 @@
+//! Indicators from end to end: a run measures, the gate judges, and neither is fooled.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+const SCENARIO: &str = r#"
+apiVersion: slipway.dev/v1alpha1
+kind: Scenario
+metadata: {name: objects-are-greeted}
+namespace: demo
+FAULTS
+operator: {controllers: [hello]}
+steps:
+  - apply:
+      manifest: {apiVersion: demo.example.com/v1alpha1, kind: Hello, metadata: {name: world}, spec: {}}
+  - expect: {resource: hello, name: world, object: {status: {observedGeneration: 1}}, within: 5s}
+  - patch: {resource: hello, name: world, patch: {spec: {foo: hello again}}}
+  - expect: {resource: hello, name: world, object: {status: {observedGeneration: 2}}, within: 5s}
+"#;
+
+const SLOW: &str = "faults: [{verbs: [update, patch], subresource: status, delay: 200ms}]";
+
+fn slipway(directory: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_slipway"))
+        .args(arguments)
+        .current_dir(directory)
+        .env("NO_COLOR", "1")
+        .env_remove("SLIPWAY_ARTIFACTS")
+        .env_remove("SLIPWAY_SEED")
+        .env_remove("GITHUB_STEP_SUMMARY")
+        .output()
+        .unwrap();
+    let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    (output.status.code(), said.concat())
+}
+
+/// A directory with the scenario as it is, the same with slow status writes, and our own policy.
+fn workshop() -> tempfile::TempDir {
+    let here = tempfile::tempdir().unwrap();
+    for (name, faults) in [("quick", ""), ("slow", SLOW)] {
+        fs::create_dir(here.path().join(name)).unwrap();
+        fs::write(here.path().join(name).join("hello.yaml"), SCENARIO.replace("FAULTS", faults)).unwrap();
+    }
+    let policy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../slint/policy.yaml");
+    fs::copy(policy, here.path().join("policy.yaml")).unwrap();
+    here
+}
+
+/// Runs a directory of scenarios; its summary.
+fn measure(here: &Path, scenarios: &str, artifacts: &str) -> PathBuf {
+    let (code, said) = slipway(here, &["run", scenarios, "--artifacts", artifacts]);
+    assert_eq!(code, Some(0), "{said}");
+    here.join(artifacts).join("sli-summary.json")
+}
+
+fn value(summary: &Path, id: &str) -> Option<f64> {
+    let summary: Value = serde_json::from_slice(&fs::read(summary).unwrap()).unwrap();
+    let results = summary["results"].as_array().unwrap();
+    results.iter().find(|one| one["id"] == id)?["value"].as_f64()
+}
+
+fn gate(here: &Path, summary: &Path, baseline: &Path) -> (Option<i32>, String) {
+    let (summary, baseline) = (summary.to_string_lossy(), baseline.to_string_lossy());
+    let arguments = ["gate", "--summary", &summary, "--policy", "policy.yaml", "--baseline", &baseline];
+    slipway(here, &[&arguments[..], &["--output", "verdict.json", "--exit-on", "FAIL_OR_NOGRADE"]].concat())
+}
+
+#[test]
+fn a_reconcile_that_got_slower_does_not_pass_the_gate() {
+    let here = workshop();
+    let quick = measure(here.path(), "quick", "before");
+    let slow = measure(here.path(), "slow", "after");
+    assert_eq!(value(&quick, "reconcile_latency_p95"), Some(0.0), "in virtual time only waiting takes time");
+    let slowed = value(&slow, "reconcile_latency_p95").unwrap();
+    assert!((0.2..0.202).contains(&slowed), "{slowed}");
+
+    let (code, said) = gate(here.path(), &quick, &quick);
+    assert_eq!(code, Some(0), "{said}");
+    let (code, said) = gate(here.path(), &slow, &quick);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("reconcile_latency_p95"), "{said}");
+}
+
+#[test]
+fn the_same_binary_is_never_called_a_regression() {
+    let here = workshop();
+    let baseline = measure(here.path(), "quick", "baseline");
+    for number in 0..20 {
+        // Every run has a seed of its own.
+        let again = measure(here.path(), "quick", &format!("run-{number}"));
+        let (code, said) = gate(here.path(), &again, &baseline);
+        assert_eq!(code, Some(0), "run {number}: {said}");
+    }
+}
+
+#[test]
+fn all_nine_defaults_of_kube_slint_have_values() {
+    let here = workshop();
+    let summary = measure(here.path(), "quick", "out");
+    for id in [
+        "reconcile_total_delta",
+        "reconcile_success_delta",
+        "reconcile_error_delta",
+        "workqueue_adds_total_delta",
+        "workqueue_retries_total_delta",
+        "workqueue_depth_end",
+        "rest_client_requests_total_delta",
+        "rest_client_429_delta",
+        "rest_client_5xx_delta",
+    ] {
+        assert!(value(&summary, id).is_some(), "{id} has no value");
+    }
+    assert!(value(&summary, "reconcile_total_delta").unwrap() >= 2.0);
+}
+
+#[test]
+fn a_run_gates_itself_when_it_is_asked_to() {
+    let here = workshop();
+    let gated = |scenarios| slipway(here.path(), &["run", scenarios, "--gate", "--policy", "policy.yaml"]);
+    let (code, said) = gated("quick");
+    assert_eq!(code, Some(0), "{said}");
+    let (code, said) = gated("slow");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("reconcile_latency_p95"), "{said}");
+}
+
+#[test]
+fn a_fault_that_makes_no_sense_is_shown_with_its_place() {
+    let here = workshop();
+    let file = here.path().join("quick/hello.yaml");
+    let text = fs::read_to_string(&file).unwrap();
+    for (faults, place, said) in [
+        ("faults: [{delay: 200}]", "hello.yaml:7:", "200"),
+        ("faults: [{verbs: [pacth], delay: 1s}]", "hello.yaml:7:", "pacth"),
+    ] {
+        fs::write(&file, text.replacen("operator:", &format!("{faults}\noperator:"), 1)).unwrap();
+        let (code, output) = slipway(here.path(), &["lint", "quick"]);
+        assert_eq!(code, Some(2), "{output}");
+        assert!(output.contains(place) && output.contains(said), "{output}");
+    }
+}
