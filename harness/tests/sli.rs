@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
+use slipway::sli::histogram::Histogram;
 
 const SCENARIO: &str = r#"
 apiVersion: slipway.dev/v1alpha1
@@ -127,6 +128,33 @@ fn a_run_gates_itself_when_it_is_asked_to() {
     let (code, said) = gated("slow");
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("reconcile_latency_p95"), "{said}");
+}
+
+#[test]
+fn indicators_of_ones_own_are_measured_and_latencies_are_kept_in_full() {
+    let here = workshop();
+    let specs = "apiVersion: slipway.dev/v1alpha1\nkind: SliSpecs\nslis:\n  \
+                 - {id: mine, unit: seconds, source: observed, compute: mean, inputs: ['reconcile{resource=~\"hellos.*\"}']}\n";
+    fs::write(here.path().join("mine.yaml"), specs).unwrap();
+    let arguments = ["run", "slow", "--artifacts", "out", "--specs", "mine.yaml", "--report", "json=report.json"];
+    let (code, said) = slipway(here.path(), &arguments);
+    assert_eq!(code, Some(0), "{said}");
+    let mean = value(&here.path().join("out/sli-summary.json"), "mine").unwrap();
+    assert!((0.2..0.202).contains(&mean), "{mean}");
+
+    let kept: Value = serde_json::from_slice(&fs::read(here.path().join("out/sli-histograms.json")).unwrap()).unwrap();
+    let kept = kept["histograms"].as_array().unwrap();
+    let reconcile = kept.iter().find(|one| one["observation"] == "reconcile").unwrap();
+    let histogram = Histogram::from_text(reconcile["data"].as_str().unwrap()).unwrap();
+    assert_eq!(histogram.count(), 2);
+
+    let report: Value = serde_json::from_slice(&fs::read(here.path().join("report.json")).unwrap()).unwrap();
+    assert_eq!(report["scenarios"][0]["indicators"]["mine"]["count"], 2.0);
+
+    fs::write(here.path().join("mine.yaml"), specs.replace("mean", "meen")).unwrap();
+    let (code, said) = slipway(here.path(), &arguments);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("mine.yaml") && said.contains("meen"), "{said}");
 }
 
 #[test]

@@ -140,6 +140,7 @@ fn plan(controllers: &[String], nodes: Vec<NodeSpec>, time: Time) -> Plan {
         namespace: NAMESPACE.to_owned(),
         bindings: Bindings::new(),
         nodes,
+        faults: Vec::new(),
         operator: Some(OperatorSpec {
             controllers: controllers.to_vec(),
             settings: std::collections::BTreeMap::new(),

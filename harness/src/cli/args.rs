@@ -72,6 +72,9 @@ pub struct RunArgs {
     /// Where the run's indicators are written: `sli-summary.json`, and the same under the run's own name.
     #[arg(long, env = "SLIPWAY_ARTIFACTS", default_value = "artifacts", value_name = "DIR")]
     pub artifacts: PathBuf,
+    /// Indicators to measure beside the built-in ones, a file of kind `SliSpecs`; may be given several times.
+    #[arg(long, value_name = "FILE", conflicts_with = "no_sli")]
+    pub specs: Vec<PathBuf>,
     /// Write no indicators, and print none.
     #[arg(long, conflicts_with = "gate")]
     pub no_sli: bool,

@@ -74,6 +74,8 @@ pub struct RunSettings {
     pub wall_clock_limit: Duration,
     /// Where scripts look for their commands.
     pub path: Option<OsString>,
+    /// Files of further indicators.
+    pub specs: Vec<PathBuf>,
     /// Where indicators go; none where nobody wants them.
     pub artifacts: Option<PathBuf>,
     /// How they are judged; none where they are not.
@@ -205,6 +207,7 @@ impl TryFrom<RunArgs> for RunSettings {
         Ok(Self {
             gate,
             artifacts: (!args.no_sli).then_some(args.artifacts),
+            specs: args.specs,
             paths: args.paths,
             filters: args.filter.iter().map(|text| Filter::parse(text)).collect::<Result<_, _>>()?,
             jobs,

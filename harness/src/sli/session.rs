@@ -52,6 +52,15 @@ impl Session {
     }
 }
 
+/// What the server saw over several sessions.
+pub fn seen(sessions: &[&Session]) -> Observations {
+    let mut all = Observations::default();
+    for session in sessions {
+        all.merge(&session.seen);
+    }
+    all
+}
+
 /// What the indicators come to over several sessions.
 pub fn together<'a>(specs: &'a [Spec], sessions: &[&Session]) -> Collected<'a> {
     let mut all = Session::default();

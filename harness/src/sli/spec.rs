@@ -278,12 +278,17 @@ const BUILT_IN: [(&str, &str); 2] = [
     ("slint/specs/slipway.yaml", include_str!("../../../slint/specs/slipway.yaml")),
 ];
 
+/// The files of the indicators that every run measures, by name and text.
+pub fn built_in_files() -> Vec<(String, String)> {
+    BUILT_IN.into_iter().map(|(file, text)| (file.to_owned(), text.to_owned())).collect()
+}
+
 /// The indicators that every run measures unless told otherwise.
 ///
 /// # Errors
 /// None, unless the files of this build are broken, which a test sees.
 pub fn built_in() -> Result<Vec<Spec>, SpecError> {
-    load(BUILT_IN.into_iter().map(|(file, text)| (file.to_owned(), text.to_owned())))
+    load(built_in_files())
 }
 
 /// Reads files by name and text, in their order.

@@ -11,6 +11,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::compute::{Measured, Status};
+use super::exposition::Series;
+use super::histogram::Histogram;
+use super::observed::Observations;
 use super::spec::Spec;
 use crate::gate::number;
 
@@ -19,6 +22,12 @@ pub const SCHEMA: &str = "slo.v3";
 
 /// The name that always holds the newest measurement.
 pub const ALIAS: &str = "sli-summary.json";
+
+/// The schema of the histograms beside it.
+const HISTOGRAMS: &str = "slipway.histograms.v1";
+
+/// The name that always holds the newest histograms.
+const HISTOGRAMS_ALIAS: &str = "sli-histograms.json";
 
 /// The longest part of a file's name that is taken from elsewhere.
 const NAME_BYTES_MAX: usize = 120;
@@ -236,12 +245,55 @@ pub fn file_name(text: &str) -> String {
 /// # Errors
 /// Those of the file system.
 pub fn write(directory: &Path, summary: &Summary, test_case: &str) -> io::Result<PathBuf> {
-    std::fs::create_dir_all(directory)?;
     let json = summary.to_json().map_err(io::Error::other)?;
-    let name = format!("sli-summary.{}.{}.json", file_name(&summary.config.run_id), file_name(test_case));
+    write_as(directory, ALIAS, &summary.config.run_id, test_case, &json)
+}
+
+/// Writes the histograms that a measurement's percentiles come from, so that several can be merged, likewise.
+///
+/// # Errors
+/// Those of the file system.
+pub fn write_histograms(directory: &Path, run_id: &str, test_case: &str, seen: &Observations) -> io::Result<PathBuf> {
+    let histogram = |(series, histogram): &(Series, Histogram)| StoredHistogram {
+        observation: series.name.clone(),
+        labels: series.labels.clone(),
+        data: histogram.to_text(),
+    };
+    let stored = StoredHistograms {
+        schema_version: HISTOGRAMS,
+        run_id: run_id.to_owned(),
+        unit: "microseconds",
+        histograms: seen.latencies.iter().map(histogram).collect(),
+    };
+    let json = serde_json::to_vec_pretty(&stored).map_err(io::Error::other)?;
+    write_as(directory, HISTOGRAMS_ALIAS, run_id, test_case, &json)
+}
+
+/// Latencies in full.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StoredHistograms {
+    schema_version: &'static str,
+    run_id: String,
+    unit: &'static str,
+    histograms: Vec<StoredHistogram>,
+}
+
+#[derive(Debug, Serialize)]
+struct StoredHistogram {
+    observation: String,
+    labels: BTreeMap<String, String>,
+    /// `HdrHistogram`'s V2 form in base64.
+    data: String,
+}
+
+fn write_as(directory: &Path, alias: &str, run_id: &str, test_case: &str, json: &[u8]) -> io::Result<PathBuf> {
+    std::fs::create_dir_all(directory)?;
+    let stem = alias.trim_end_matches(".json");
+    let name = format!("{stem}.{}.{}.json", file_name(run_id), file_name(test_case));
     let mut path = directory.join(&name);
     for attempt in 1.. {
-        match whole(directory, &json)?.persist_noclobber(&path) {
+        match whole(directory, json)?.persist_noclobber(&path) {
             Ok(_) => break,
             Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
                 path = directory.join(format!("{name}-{attempt}"));
@@ -249,7 +301,7 @@ pub fn write(directory: &Path, summary: &Summary, test_case: &str) -> io::Result
             Err(error) => return Err(error.error),
         }
     }
-    whole(directory, &json)?.persist(directory.join(ALIAS)).map_err(|error| error.error)?;
+    whole(directory, json)?.persist(directory.join(alias)).map_err(|error| error.error)?;
     Ok(path)
 }
 

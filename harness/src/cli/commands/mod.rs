@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod gate;
 pub mod lint;
+mod measured;
 pub mod run;
 pub mod schema;
 pub mod serve;

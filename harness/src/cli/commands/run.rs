@@ -1,29 +1,25 @@
 //! `slipway run`: load, check, run, report. Nothing is run if anything is wrong with the files.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, report_problems, vocabulary};
+use super::{Failure, measured, report_problems, vocabulary};
 use crate::cli::args::TimeArg;
 use crate::cli::exit::Exit;
 use crate::cli::printer::Printer;
 use crate::cli::settings::{ReportFile, RunSettings};
 use crate::runner::report::terminal::Terminal;
-use crate::runner::report::{Summary, indicators, json, junit};
+use crate::runner::report::{Summary, json, junit};
 use crate::runner::{self, Options};
 use crate::scenario::load::load;
 use crate::scenario::model::Time;
 use crate::sim::clock::epoch;
 use crate::sim::seed::RunSeed;
-use crate::sli::session::{Session, together};
-use crate::sli::spec::{self, Spec};
-use crate::sli::summary as sli;
+use crate::sli::spec::Spec;
 use crate::target::{BuiltIn, Stage};
 
 /// Runs scenarios.
@@ -55,9 +51,7 @@ pub fn run(settings: &RunSettings, printer: &Printer) -> Result<Exit, Failure> {
         let what = format!("{} runs a script, which virtual time does not wait for", plan.title);
         return Err(Failure::Input { what, source: None });
     }
-    let specs: Arc<[Spec]> = spec::built_in()
-        .map_err(|error| Failure::Input { what: "cannot read the indicators".to_owned(), source: Some(error.into()) })?
-        .into();
+    let specs: Arc<[Spec]> = measured::specs(&settings.specs)?.into();
     let started = epoch(false);
     let options = Options {
         specs: Arc::clone(&specs),
@@ -77,45 +71,15 @@ pub fn run(settings: &RunSettings, printer: &Printer) -> Result<Exit, Failure> {
     let summary = runner::run(suite.plans, &stage, &options, &mut terminal);
     terminal.summarise(&summary);
     for report in &settings.reports {
-        write(report, &summary)?;
+        write(report, &summary, &specs)?;
     }
     if let Some(directory) = &settings.artifacts {
-        measured(directory, &specs, &summary, started, printer)?;
+        measured::tell(directory, &specs, &summary, started, printer)?;
     }
     match &settings.gate {
         Some(gate) if summary.is_good() => super::gate::gate(gate, printer),
         _ => Ok(if summary.is_good() { Exit::Passed } else { Exit::Failed }),
     }
-}
-
-/// Writes and prints what was measured.
-fn measured(
-    directory: &Path,
-    specs: &[Spec],
-    summary: &Summary,
-    started_at: Timestamp,
-    printer: &Printer,
-) -> Result<(), Failure> {
-    let sessions: Vec<&Session> = summary.records.iter().filter_map(|record| record.session.as_ref()).collect();
-    let config = sli::Config {
-        run_id: format!("local-{}-{:08x}", started_at.as_nanosecond(), summary.seed.0),
-        started_at,
-        finished_at: epoch(false),
-        mode: sli::Mode { location: "outside", trigger: "none" },
-        tags: BTreeMap::from([
-            ("seed".to_owned(), summary.seed.0.to_string()),
-            ("scenarios".to_owned(), summary.records.len().to_string()),
-            ("suite".to_owned(), "slipway".to_owned()),
-        ]),
-        format: "v4.4",
-    };
-    let measurement = sli::Summary::new(config, together(specs, &sessions));
-    for line in indicators::table(&measurement) {
-        printer.line(line);
-    }
-    let path = sli::write(directory, &measurement, "run").map_err(|error| failed(directory, error))?;
-    printer.line(format_args!("indicators in {}", path.display()));
-    Ok(())
 }
 
 /// A token that SIGINT or SIGTERM cancels. A second signal ends the process at once, as if nobody listened.
@@ -151,10 +115,10 @@ fn interrupt_on_signal() -> CancellationToken {
     interrupt
 }
 
-fn write(report: &ReportFile, summary: &Summary) -> Result<(), Failure> {
+fn write(report: &ReportFile, summary: &Summary, specs: &[Spec]) -> Result<(), Failure> {
     let (path, text) = match report {
         ReportFile::Junit(path) => (path, junit::render(summary).map_err(|error| failed(path, error))?),
-        ReportFile::Json(path) => (path, json::render(summary).map_err(|error| failed(path, error))?),
+        ReportFile::Json(path) => (path, json::render(summary, specs).map_err(|error| failed(path, error))?),
     };
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory).map_err(|error| failed(path, error))?;
@@ -162,6 +126,6 @@ fn write(report: &ReportFile, summary: &Summary) -> Result<(), Failure> {
     fs::write(path, text).map_err(|error| failed(path, error))
 }
 
-fn failed(path: &Path, error: impl std::error::Error + Send + Sync + 'static) -> Failure {
+pub(super) fn failed(path: &Path, error: impl std::error::Error + Send + Sync + 'static) -> Failure {
     Failure::Environment { what: format!("cannot write the report {}", path.display()), source: error.into() }
 }

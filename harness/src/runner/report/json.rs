@@ -1,9 +1,13 @@
 //! A run as JSON, for programs. The format has a version of its own; fields are added, never changed.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::{Record, Summary};
 use crate::event::{Failure, Outcome, StepRecord};
+use crate::sli::session::Session;
+use crate::sli::spec::Spec;
 
 /// The version of the format.
 const VERSION: &str = "slipway.dev/report/v1";
@@ -37,6 +41,18 @@ struct Scenario<'a> {
     steps: Vec<Step<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<Failed<'a>>,
+    /// What was measured while it ran, by the indicator's id.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    indicators: BTreeMap<&'a str, Indicator<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Indicator<'a> {
+    value: f64,
+    unit: &'a str,
+    #[serde(flatten)]
+    fields: BTreeMap<&'static str, f64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -74,7 +90,7 @@ struct Part<'a> {
 ///
 /// # Errors
 /// Those of the JSON writer.
-pub fn render(summary: &Summary) -> Result<String, serde_json::Error> {
+pub fn render(summary: &Summary, specs: &[Spec]) -> Result<String, serde_json::Error> {
     let tally = summary.tally();
     let document = Document {
         version: VERSION,
@@ -84,12 +100,12 @@ pub fn render(summary: &Summary) -> Result<String, serde_json::Error> {
         passed: tally.passed,
         failed: tally.failed,
         not_run: tally.not_run + tally.interrupted,
-        scenarios: summary.records.iter().map(scenario).collect(),
+        scenarios: summary.records.iter().map(|record| scenario(record, specs)).collect(),
     };
     serde_json::to_string_pretty(&document).map(|text| text + "\n")
 }
 
-fn scenario(record: &Record) -> Scenario<'_> {
+fn scenario<'a>(record: &'a Record, specs: &'a [Spec]) -> Scenario<'a> {
     let failure = match &record.outcome {
         Some(Outcome::Failed(failure)) => Some(failed(failure)),
         _ => None,
@@ -105,7 +121,14 @@ fn scenario(record: &Record) -> Scenario<'_> {
         wall_ms: record.wall.as_millis(),
         steps: record.steps.iter().map(step).collect(),
         failure,
+        indicators: specs.iter().filter_map(|spec| indicator(record.session.as_ref()?, spec)).collect(),
     }
+}
+
+fn indicator<'a>(session: &Session, spec: &'a Spec) -> Option<(&'a str, Indicator<'a>)> {
+    let measured = session.measure(spec);
+    let value = measured.value.filter(|value| value.is_finite())?;
+    Some((&spec.id, Indicator { value, unit: &spec.unit, fields: measured.fields }))
 }
 
 fn step(record: &StepRecord) -> Step<'_> {

@@ -1,0 +1,76 @@
+//! What a run measured: which indicators, the files, and the table.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use super::Failure;
+use super::run::failed;
+use crate::cli::printer::Printer;
+use crate::runner::report::{Summary, indicators};
+use crate::sim::clock::epoch;
+use crate::sli::session::{Session, seen, together};
+use crate::sli::spec::{self, Spec};
+use crate::sli::summary;
+
+/// The largest file of indicators that is read.
+const SPECS_BYTES_MAX: u64 = 1 << 20;
+
+/// The built-in indicators, and those of further files.
+///
+/// # Errors
+/// A file that cannot be read or understood.
+pub(super) fn specs(files: &[PathBuf]) -> Result<Vec<Spec>, Failure> {
+    let wrong = |what: String| move |source| Failure::Input { what, source: Some(source) };
+    let mut texts = spec::built_in_files();
+    for file in files {
+        let name = file.display().to_string();
+        let size = fs::metadata(file).map_err(|error| wrong(format!("cannot read {name}"))(error.into()))?.len();
+        if size > SPECS_BYTES_MAX {
+            return Err(Failure::Input {
+                what: format!("{name} is larger than a file of indicators can be"),
+                source: None,
+            });
+        }
+        let text = fs::read_to_string(file).map_err(|error| wrong(format!("cannot read {name}"))(error.into()))?;
+        texts.push((name, text));
+    }
+    spec::load(texts).map_err(|error| wrong("cannot read the indicators".to_owned())(error.into()))
+}
+
+/// Writes and prints what was measured.
+///
+/// # Errors
+/// Those of the file system.
+pub(super) fn tell(
+    directory: &Path,
+    specs: &[Spec],
+    summary: &Summary,
+    started_at: Timestamp,
+    printer: &Printer,
+) -> Result<(), Failure> {
+    let sessions: Vec<&Session> = summary.records.iter().filter_map(|record| record.session.as_ref()).collect();
+    let run_id = format!("local-{}-{:08x}", started_at.as_nanosecond(), summary.seed.0);
+    let config = summary::Config {
+        run_id: run_id.clone(),
+        started_at,
+        finished_at: epoch(false),
+        mode: summary::Mode { location: "outside", trigger: "none" },
+        tags: BTreeMap::from([
+            ("seed".to_owned(), summary.seed.0.to_string()),
+            ("scenarios".to_owned(), summary.records.len().to_string()),
+            ("suite".to_owned(), "slipway".to_owned()),
+        ]),
+        format: "v4.4",
+    };
+    let measurement = summary::Summary::new(config, together(specs, &sessions));
+    for line in indicators::table(&measurement) {
+        printer.line(line);
+    }
+    let path = summary::write(directory, &measurement, "run").map_err(|error| failed(directory, error))?;
+    summary::write_histograms(directory, &run_id, "run", &seen(&sessions)).map_err(|error| failed(directory, error))?;
+    printer.line(format_args!("indicators in {}", path.display()));
+    Ok(())
+}
