@@ -9,7 +9,7 @@ use std::process::Command;
 use serde_json::Value;
 use slipway::sli::histogram::Histogram;
 
-const SCENARIO: &str = r#"
+const SCENARIO: &str = r"
 apiVersion: slipway.dev/v1alpha1
 kind: Scenario
 metadata: {name: objects-are-greeted}
@@ -22,7 +22,7 @@ steps:
   - expect: {resource: hello, name: world, object: {status: {observedGeneration: 1}}, within: 5s}
   - patch: {resource: hello, name: world, patch: {spec: {foo: hello again}}}
   - expect: {resource: hello, name: world, object: {status: {observedGeneration: 2}}, within: 5s}
-"#;
+";
 
 const SLOW: &str = "faults: [{verbs: [update, patch], subresource: status, delay: 200ms}]";
 
