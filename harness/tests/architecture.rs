@@ -224,6 +224,11 @@ fn the_gate_is_a_function_of_what_it_is_given() {
 }
 
 #[test]
+fn the_reference_knows_nothing_of_clusters_and_reads_no_time_of_its_own() {
+    nowhere(&uses("harness/src/remote", r"crate::(cli|cluster|runner|sim|target)\b|slipway_|kube::", &[]));
+}
+
+#[test]
 fn only_clocks_read_time() {
     // tokio's Instant follows the virtual clock, so waiting for a deadline with it is not reading the time.
     let reading = r"SystemTime|std::time::(\{.*)?Instant|Timestamp::now|Zoned::now|thread::sleep|Utc::now|Local::now";

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use super::gate::{GateSettings, GateUsageError};
+use super::settings::ReferenceSettings;
+use crate::remote::origin::{self, BaseUrlError};
 
 /// Proves Kubernetes operators before they meet a cluster.
 ///
@@ -35,6 +37,8 @@ pub enum Command {
     Gate(GateArgs),
     /// Measure the operator beside more objects than a scenario has.
     Bench(BenchArgs),
+    /// Fetch, verify, show or move the kube-slint reference that `slint/remote.yaml` pins.
+    Slint(SlintArgs),
     /// Print the JSON schema of a file format.
     Schema(SchemaArgs),
 }
@@ -87,6 +91,12 @@ pub struct RunArgs {
     /// The baseline of `--gate`.
     #[arg(long, value_name = "FILE", requires = "gate")]
     pub baseline: Option<String>,
+    /// The kube-slint reference, whose base policy `--gate` lays its own over.
+    #[command(flatten)]
+    pub reference: ReferenceArgs,
+    /// Whom to ask for the reference's files; a run asks nobody unless told to.
+    #[arg(long, env = "SLIPWAY_REMOTE", value_name = "WHOM")]
+    pub remote: Option<RemoteMode>,
     /// End a scenario that has taken this long on the machine's own clock, e.g. because it spins: seconds.
     #[arg(long, env = "SLIPWAY_WALL_CLOCK_LIMIT", default_value_t = 60, value_name = "SECONDS")]
     pub wall_clock_limit: u64,
@@ -144,7 +154,7 @@ impl GateArgs {
     /// # Errors
     /// See [`GateUsageError`].
     pub fn settings(&self) -> Result<GateSettings, GateUsageError> {
-        GateSettings::parse(&self.flags, std::env::var_os("GITHUB_STEP_SUMMARY"))
+        GateSettings::parse(&self.flags, std::env::var_os("GITHUB_STEP_SUMMARY"), cache_home())
     }
 }
 
@@ -246,6 +256,109 @@ pub enum MechanismArg {
     Finalizer,
     /// The eviction gate alone.
     EvictionGate,
+}
+
+/// Where caches belong, as the XDG base directories have it.
+fn cache_home() -> Option<OsString> {
+    std::env::var_os("XDG_CACHE_HOME")
+}
+
+/// Where the reference is, and where its files are.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ReferenceArgs {
+    /// The file that pins the kube-slint reference [default: slint/remote.yaml].
+    #[arg(long, value_name = "FILE")]
+    pub reference: Option<PathBuf>,
+    /// Where its files are kept [default: `$XDG_CACHE_HOME/slipway`, else `.slipway/cache`].
+    #[arg(long, env = "SLIPWAY_CACHE", value_name = "DIR")]
+    pub cache: Option<PathBuf>,
+    /// Where they are asked for: a mirror serves BASE/OWNER/NAME/COMMIT/PATH. Plain http is for this machine only.
+    #[arg(long, env = "SLIPWAY_SLINT_BASE_URL", default_value = origin::RAW, value_name = "URL")]
+    pub base_url: String,
+}
+
+impl ReferenceArgs {
+    /// What they mean.
+    ///
+    /// # Errors
+    /// When the base URL is none that may be asked.
+    pub fn settings(self, mode: RemoteMode) -> Result<ReferenceSettings, BaseUrlError> {
+        ReferenceSettings::new(self.reference, self.cache, &self.base_url, mode, cache_home())
+    }
+}
+
+/// Arguments of `slipway slint`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct SlintArgs {
+    /// What to do with it.
+    #[command(subcommand)]
+    pub command: SlintCommand,
+}
+
+/// What can be done with the reference.
+#[derive(Clone, Debug, Subcommand)]
+pub enum SlintCommand {
+    /// Fetch its files, verify them and keep them by their hash.
+    Fetch(FetchArgs),
+    /// Check that every file is kept, has its hash, and is what it is used for; asks nobody.
+    Verify(ReferenceArgs),
+    /// Print the policy that holds in the end, each rule with where it was written.
+    Show(ShowArgs),
+    /// Move the reference to another release: look up its commit, hash its files, rewrite the file, print what changes.
+    Update(UpdateArgs),
+}
+
+/// Arguments of `slipway slint fetch`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct FetchArgs {
+    /// The reference.
+    #[command(flatten)]
+    pub reference: ReferenceArgs,
+    /// `required`: what is cached does not do.
+    #[arg(long, env = "SLIPWAY_REMOTE", default_value = "fetch", value_name = "WHOM")]
+    pub remote: RemoteMode,
+}
+
+/// Arguments of `slipway slint show`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ShowArgs {
+    /// The reference.
+    #[command(flatten)]
+    pub reference: ReferenceArgs,
+    /// Whom to ask for its files.
+    #[arg(long, env = "SLIPWAY_REMOTE", default_value = "cached", value_name = "WHOM")]
+    pub remote: RemoteMode,
+    /// Our policy, which is laid over the base [default: slint/policy.yaml].
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+}
+
+/// Arguments of `slipway slint update`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct UpdateArgs {
+    /// The reference.
+    #[command(flatten)]
+    pub reference: ReferenceArgs,
+    /// The release to move to: a tag, or a full commit.
+    #[arg(long, value_name = "REF")]
+    pub to: String,
+    /// Who is asked which commit a tag is. Plain http is for this machine only.
+    #[arg(long, env = "SLIPWAY_SLINT_API_URL", default_value = origin::API, value_name = "URL")]
+    pub api_url: String,
+    /// Print what would change, and change nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Whom to ask for the files of the reference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RemoteMode {
+    /// The cache alone, and else what this program brings.
+    Cached,
+    /// The network first, then the cache, then what this program brings.
+    Fetch,
+    /// The network alone.
+    Required,
 }
 
 /// Arguments of `slipway schema`.

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 pub enum Exit {
     /// 0: everything passed.
     Passed,
-    /// 1: a scenario failed or was cut short by a signal, or the gate says no.
+    /// 1: a scenario failed or was cut short by a signal, the gate says no, or what was fetched is not what was pinned.
     Failed,
     /// 2: bad input or usage; nothing was run.
     BadInput,

@@ -4,6 +4,11 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::ValueEnum;
+
+use super::settings::{ReferenceSettings, RemoteMode};
+use crate::remote::origin::{self, BaseUrlError};
+
 /// What `slipway gate --help` says.
 pub const HELP: &str = "\
 Judge a measurement by a policy and, where there is one, a baseline; write the verdict as JSON.
@@ -17,11 +22,17 @@ Flags:
   --output FILE            Where the verdict goes [default: slint-gate-summary.json]
   --exit-on LEVEL          Which verdicts end with exit code 1: NEVER (the default), FAIL, FAIL_OR_WARN,
                            FAIL_OR_NOGRADE, FAIL_WARN_OR_NOGRADE
+  --remote WHOM            Lay the policy over the base policy of the kube-slint reference, and ask for that: the
+                           cache alone (cached), the network first (fetch), the network or nobody (required)
+  --reference FILE         The file that pins the reference [default: slint/remote.yaml]
+  --cache DIR              Where its files are kept [default: $XDG_CACHE_HOME/slipway, else .slipway/cache]
+  --base-url URL           Where they are asked for [default: https://raw.githubusercontent.com]
   --github-step-summary    Append the verdict as Markdown to the file that $GITHUB_STEP_SUMMARY names
   --measurement-summary    Deprecated: --summary
   --fail-on                Deprecated: --exit-on
 
-Exit codes: 0 judged; 1 the verdict is one of --exit-on; 2 bad flags, or a verdict that cannot be written.
+Exit codes: 0 judged; 1 the verdict is one of --exit-on, or a file of the reference is not what was pinned; 2 bad flags,
+or a verdict that cannot be written; 3 the reference is required, and the network does not have it.
 ";
 
 /// Which verdicts end with exit code 1.
@@ -68,6 +79,8 @@ pub struct GateSettings {
     pub step_summary: Option<PathBuf>,
     /// What is to be said about the arguments.
     pub remarks: Vec<String>,
+    /// The reference whose base the policy is laid over, where that is wanted.
+    pub reference: Option<ReferenceSettings>,
 }
 
 /// What is wrong with the arguments.
@@ -95,20 +108,46 @@ pub enum GateUsageError {
         /// Its value.
         value: String,
     },
+    /// Nobody that could be asked.
+    #[error("--remote is {0:?}; cached, fetch and required are known")]
+    Remote(String),
+    /// Of the reference, and there is none.
+    #[error("--{0} is about the reference, which only --remote asks for")]
+    NoRemote(&'static str),
+    /// Nothing is asked for there.
+    #[error(transparent)]
+    BaseUrl(#[from] BaseUrlError),
     /// A level that there is not.
     #[error("--exit-on is {0:?}; NEVER, FAIL, FAIL_OR_WARN, FAIL_OR_NOGRADE and FAIL_WARN_OR_NOGRADE are known")]
     ExitOn(String),
 }
 
-const TEXTS: [&str; 7] = ["summary", "measurement-summary", "policy", "baseline", "output", "exit-on", "fail-on"];
+const TEXTS: [&str; 11] = [
+    "summary",
+    "measurement-summary",
+    "policy",
+    "baseline",
+    "output",
+    "exit-on",
+    "fail-on",
+    "remote",
+    "reference",
+    "cache",
+    "base-url",
+];
 const SWITCH: &str = "github-step-summary";
 
 impl GateSettings {
-    /// Understands the arguments; `step_summary` is where the environment wants Markdown.
+    /// Understands the arguments; `step_summary` is where the environment wants Markdown, `cache_home` where it wants
+    /// caches.
     ///
     /// # Errors
     /// See [`GateUsageError`].
-    pub fn parse(args: &[OsString], step_summary: Option<OsString>) -> Result<Self, GateUsageError> {
+    pub fn parse(
+        args: &[OsString],
+        step_summary: Option<OsString>,
+        cache_home: Option<OsString>,
+    ) -> Result<Self, GateUsageError> {
         let mut given: Vec<(&'static str, String)> = Vec::new();
         let mut markdown = false;
         let mut args = args.iter().map(|arg| arg.to_string_lossy().into_owned());
@@ -158,6 +197,7 @@ impl GateSettings {
         let exit_on = ExitOn::parse(&exit_on_text).ok_or_else(|| GateUsageError::ExitOn(exit_on_text.clone()))?;
         let summary =
             renamed("summary", "measurement-summary").unwrap_or_else(|| "artifacts/sli-summary.json".to_owned());
+        let reference = reference(&last, cache_home)?;
         if !rest.is_empty() {
             remarks.push(format!("ignored, as they are no flags or come after what is none: {}", rest.join(" ")));
         }
@@ -170,8 +210,26 @@ impl GateSettings {
             exit_on_text,
             step_summary: step_summary.filter(|path| markdown && !path.is_empty()).map(PathBuf::from),
             remarks,
+            reference,
         })
     }
+}
+
+/// The reference, where it is asked for.
+fn reference(
+    last: &impl Fn(&str) -> Option<String>,
+    cache_home: Option<OsString>,
+) -> Result<Option<ReferenceSettings>, GateUsageError> {
+    let Some(mode) = last("remote") else {
+        let stray = ["reference", "cache", "base-url"].into_iter().find(|flag| last(flag).is_some());
+        return stray.map_or(Ok(None), |flag| Err(GateUsageError::NoRemote(flag)));
+    };
+    let mode = RemoteMode::from_str(&mode, true).map_err(|_| GateUsageError::Remote(mode))?;
+    let base_url = last("base-url").unwrap_or_else(|| origin::RAW.to_owned());
+    let (file, cache) = (last("reference").map(PathBuf::from), last("cache").map(PathBuf::from));
+    let settings = ReferenceSettings::new(file, cache, &base_url, mode, cache_home)?;
+    // Who asks for a reference means one.
+    Ok(Some(ReferenceSettings { is_wanted: true, ..settings }))
 }
 
 #[cfg(test)]
@@ -180,7 +238,7 @@ mod tests {
 
     fn parse(line: &[&str]) -> Result<GateSettings, GateUsageError> {
         let args: Vec<OsString> = line.iter().map(OsString::from).collect();
-        GateSettings::parse(&args, Some("steps.md".into()))
+        GateSettings::parse(&args, Some("steps.md".into()), Some("/home/me/.cache".into()))
     }
 
     #[test]
@@ -201,6 +259,17 @@ mod tests {
         assert_eq!(settings.remarks.len(), 2);
         let settings = parse(&["--fail-on", "FAIL", "--exit-on", " never "]).unwrap();
         assert!(!settings.exit_on.fail && settings.remarks.is_empty());
+    }
+
+    #[test]
+    fn the_reference_is_asked_for_by_name_and_by_nobody_else() {
+        assert_eq!(parse(&["--policy", "p.yaml"]).unwrap().reference, None);
+        let settings = parse(&["--remote", "required"]).unwrap().reference.unwrap();
+        assert_eq!((settings.mode, settings.is_wanted), (RemoteMode::Required, true));
+        assert_eq!(settings.cache, PathBuf::from("/home/me/.cache/slipway"));
+        assert_eq!(parse(&["--remote", "never"]).unwrap_err(), GateUsageError::Remote("never".to_owned()));
+        assert_eq!(parse(&["--cache", "x"]).unwrap_err(), GateUsageError::NoRemote("cache"));
+        assert!(parse(&["--remote", "fetch", "--base-url", "http://example.com"]).is_err());
     }
 
     #[test]

@@ -52,6 +52,7 @@ fn dispatch(args: Args, printer: &Printer) -> Result<Exit, commands::Failure> {
             Err(error) => Err(UsageError::from(error).into()),
         },
         Command::Bench(args) => commands::bench::bench(&args.try_into()?, printer),
+        Command::Slint(args) => commands::slint::slint(&args.try_into()?, printer),
         Command::Schema(args) => commands::schema::schema(&args, printer),
     }
 }

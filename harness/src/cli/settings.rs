@@ -8,11 +8,16 @@ use std::time::Duration;
 
 use regex::Regex;
 
+pub use super::args::RemoteMode;
 use super::args::{
-    BenchArgs, BenchCommon, BenchRun, IdleArgs, LintArgs, MechanismArg, RunArgs, ScaleArgs, ServeArgs, TimeArg,
+    BenchArgs, BenchCommon, BenchRun, IdleArgs, LintArgs, MechanismArg, RunArgs, ScaleArgs, ServeArgs, SlintArgs,
+    SlintCommand, TimeArg,
 };
 use super::gate::{ExitOn, GateSettings};
 use crate::bench::{IdleLoad, Load, Mechanisms};
+use crate::remote::origin::{BaseUrl, BaseUrlError};
+use crate::remote::pin::{Revision, RevisionError};
+use crate::remote::reference;
 use crate::scenario::duration::{self, NotADuration};
 use crate::scenario::model::Time;
 use crate::sli::summary;
@@ -32,6 +37,12 @@ pub enum UsageError {
     /// A report is neither `junit=FILE` nor `json=FILE`.
     #[error("the report {0:?} is neither junit=FILE nor json=FILE")]
     Report(String),
+    /// Nothing is asked for there.
+    #[error(transparent)]
+    BaseUrl(#[from] BaseUrlError),
+    /// The reference cannot be moved to that.
+    #[error(transparent)]
+    Revision(#[from] RevisionError),
     /// Of `slipway gate`.
     #[error(transparent)]
     Gate(#[from] super::gate::GateUsageError),
@@ -80,6 +91,107 @@ pub struct RunSettings {
     pub artifacts: Option<PathBuf>,
     /// How they are judged; none where they are not.
     pub gate: Option<GateSettings>,
+    /// The reference they are judged by.
+    pub reference: ReferenceSettings,
+}
+
+/// The kube-slint reference: its file, its cache, its server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReferenceSettings {
+    /// The file.
+    pub file: PathBuf,
+    /// Whether it must be there: it was named, or the network is to be asked for what it says.
+    pub is_wanted: bool,
+    /// Where its files are kept.
+    pub cache: PathBuf,
+    /// Where they are asked for.
+    pub base: BaseUrl,
+    /// Whom to ask.
+    pub mode: RemoteMode,
+}
+
+impl ReferenceSettings {
+    /// Understands the arguments; `cache_home` is where the environment wants caches.
+    ///
+    /// # Errors
+    /// When the base URL is none that may be asked.
+    pub fn new(
+        file: Option<PathBuf>,
+        cache: Option<PathBuf>,
+        base_url: &str,
+        mode: RemoteMode,
+        cache_home: Option<OsString>,
+    ) -> Result<Self, BaseUrlError> {
+        // What is no absolute path is to be ignored, says the standard.
+        let home = cache_home.map(PathBuf::from).filter(|home| home.is_absolute());
+        let usual = home.map_or_else(|| PathBuf::from(".slipway/cache"), |home| home.join("slipway"));
+        Ok(Self {
+            is_wanted: file.is_some() || mode != RemoteMode::Cached,
+            file: file.unwrap_or_else(|| PathBuf::from(reference::FILE)),
+            cache: cache.unwrap_or(usual),
+            base: BaseUrl::parse(base_url)?,
+            mode,
+        })
+    }
+}
+
+/// Settings of `slipway slint`.
+#[derive(Clone, Debug)]
+pub enum SlintSettings {
+    /// Fetch its files.
+    Fetch(ReferenceSettings),
+    /// Check them.
+    Verify(ReferenceSettings),
+    /// Print the policy that holds.
+    Show(ShowSettings),
+    /// Move the reference.
+    Update(UpdateSettings),
+}
+
+/// Settings of `slipway slint show`.
+#[derive(Clone, Debug)]
+pub struct ShowSettings {
+    /// The reference.
+    pub reference: ReferenceSettings,
+    /// Our policy.
+    pub policy: PathBuf,
+    /// Whether it was named, and so must be there.
+    pub is_named: bool,
+}
+
+/// Settings of `slipway slint update`.
+#[derive(Clone, Debug)]
+pub struct UpdateSettings {
+    /// The reference.
+    pub reference: ReferenceSettings,
+    /// The release to move to.
+    pub to: Revision,
+    /// Who knows its commit.
+    pub api: BaseUrl,
+    /// Change nothing.
+    pub dry_run: bool,
+}
+
+impl TryFrom<SlintArgs> for SlintSettings {
+    type Error = UsageError;
+
+    fn try_from(args: SlintArgs) -> Result<Self, UsageError> {
+        Ok(match args.command {
+            SlintCommand::Fetch(args) => Self::Fetch(args.reference.settings(args.remote)?),
+            SlintCommand::Verify(args) => Self::Verify(args.settings(RemoteMode::Cached)?),
+            SlintCommand::Show(args) => Self::Show(ShowSettings {
+                reference: args.reference.settings(args.remote)?,
+                is_named: args.policy.is_some(),
+                policy: args.policy.unwrap_or_else(|| PathBuf::from("slint/policy.yaml")),
+            }),
+            SlintCommand::Update(args) => Self::Update(UpdateSettings {
+                reference: args.reference.settings(RemoteMode::Fetch)?,
+                to: args.to.parse()?,
+                api: BaseUrl::parse(&args.api_url)?,
+                dry_run: args.dry_run,
+            }),
+        })
+    }
 }
 
 /// Settings of `slipway lint`.
@@ -203,8 +315,11 @@ impl TryFrom<RunArgs> for RunSettings {
             exit_on_text: "FAIL_OR_NOGRADE".to_owned(),
             step_summary: None,
             remarks: Vec::new(),
+            // The run has the reference, and hands it over.
+            reference: None,
         });
         Ok(Self {
+            reference: args.reference.settings(args.remote.unwrap_or(RemoteMode::Cached))?,
             gate,
             artifacts: (!args.no_sli).then_some(args.artifacts),
             specs: args.specs,

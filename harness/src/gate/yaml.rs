@@ -29,6 +29,22 @@ enum Kind {
     Map(Vec<(Node, Node)>),
 }
 
+/// What a value looks like to who wants to write it again.
+#[derive(Clone, Copy, Debug)]
+pub enum Shape<'a> {
+    /// A single value.
+    Scalar {
+        /// As it is without quotes.
+        text: &'a str,
+        /// Whether it stood without quotes, and so may be something else than a text.
+        plain: bool,
+    },
+    /// A list.
+    List(&'a [Node]),
+    /// A map; [`Node::entries`] has what is in it.
+    Map,
+}
+
 /// Why a text cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum YamlError {
@@ -203,8 +219,22 @@ impl Node {
         if agrees { Ok(meaning) } else { Err(self.mismatch(field, "what its tag says")) }
     }
 
+    /// What it looks like.
+    pub fn shape(&self) -> Shape<'_> {
+        match &self.kind {
+            Kind::Scalar { text, plain } => {
+                Shape::Scalar { text, plain: *plain && self.tag.as_deref() != Some("!!str") }
+            }
+            Kind::List(items) => Shape::List(items),
+            Kind::Map(_) => Shape::Map,
+        }
+    }
+
     /// Nothing, which leaves a field as it is.
-    fn is_null(&self, field: &str) -> Result<bool, YamlError> {
+    ///
+    /// # Errors
+    /// [`YamlError::Type`] where its tag contradicts it.
+    pub fn is_null(&self, field: &str) -> Result<bool, YamlError> {
         Ok(matches!(self.kind, Kind::Scalar { .. }) && self.meaning(field)? == Meaning::Null)
     }
 

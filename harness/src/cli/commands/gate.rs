@@ -4,26 +4,40 @@ use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 
-use super::Failure;
+use super::{Failure, reference};
 use crate::cli::exit::Exit;
 use crate::cli::gate::GateSettings;
 use crate::cli::printer::Printer;
 use crate::gate::explain::{Troubles, explain};
 use crate::gate::measurement::Measurement;
-use crate::gate::policy::Policy;
+use crate::gate::policy::{Policy, Reading};
 use crate::gate::verdict::{Grade, Inputs};
 use crate::gate::{Case, Found, judge, markdown};
+use crate::remote::base::Base;
+use crate::remote::merge::Layer;
 use crate::sim::clock;
 
 /// Judges a measurement.
 ///
 /// # Errors
-/// When the verdict cannot be written.
+/// When the verdict cannot be written, or the reference that was asked for cannot be used.
 pub fn gate(settings: &GateSettings, printer: &Printer) -> Result<Exit, Failure> {
     for remark in &settings.remarks {
         printer.note(remark);
     }
-    let case = case(settings);
+    let base = match &settings.reference {
+        Some(reference) => reference::base(reference, printer)?,
+        None => None,
+    };
+    gate_over(base.as_ref(), settings, printer)
+}
+
+/// Judges a measurement by its policy laid over a base.
+///
+/// # Errors
+/// When the verdict cannot be written.
+pub(super) fn gate_over(base: Option<&Base>, settings: &GateSettings, printer: &Printer) -> Result<Exit, Failure> {
+    let case = case(settings, base);
     let troubles = Troubles::of(&case);
     let verdict = judge(case, clock::epoch(false));
     for warning in &verdict.policy_warnings {
@@ -58,11 +72,14 @@ pub fn gate(settings: &GateSettings, printer: &Printer) -> Result<Exit, Failure>
     Ok(Exit::Passed)
 }
 
-fn case(settings: &GateSettings) -> Case {
+fn case(settings: &GateSettings, base: Option<&Base>) -> Case {
     let baseline = (!settings.baseline.is_empty()).then(|| settings.baseline.clone());
     let measurement = |path: &str| read(path).map(|bytes| Measurement::parse(&bytes));
     Case {
-        policy: read(&settings.policy).map(|bytes| Policy::parse(&bytes)),
+        policy: read(&settings.policy).map(|bytes| match base {
+            Some(base) => laid_over(base, &settings.policy, &bytes),
+            None => Policy::parse(&bytes),
+        }),
         measurement: measurement(&settings.summary),
         baseline: baseline.as_deref().map(measurement),
         inputs: Inputs {
@@ -70,6 +87,20 @@ fn case(settings: &GateSettings) -> Case {
             policy_file: settings.policy.clone(),
             baseline_file: baseline,
         },
+    }
+}
+
+/// Our policy laid over a base. What is wrong with ours is told as it is without one.
+fn laid_over(base: &Base, name: &str, bytes: &[u8]) -> Reading {
+    let ours = Policy::parse(bytes);
+    let Ok(text) = std::str::from_utf8(bytes) else { return ours };
+    let (Ok(_), mut warnings) = ours else { return ours };
+    match reference::effective(base, Some(Layer { name, text })) {
+        Ok(effective) => (Policy::parse(effective.text().as_bytes()).0, warnings),
+        Err(error) => {
+            warnings.push(error.to_string());
+            (Err(error.error), warnings)
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use super::Failure;
 use super::run::failed;
 use crate::cli::printer::Printer;
+use crate::remote::provenance::Provenance;
 use crate::runner::report::{Summary, indicators};
 use crate::sim::clock::epoch;
 use crate::sli::session::{Session, seen, together};
@@ -40,7 +41,7 @@ pub(super) fn specs(files: &[PathBuf]) -> Result<Vec<Spec>, Failure> {
     spec::load(texts).map_err(|error| wrong("cannot read the indicators".to_owned())(error.into()))
 }
 
-/// Writes and prints what was measured.
+/// Writes and prints what was measured, with where the reference came from that it is judged by.
 ///
 /// # Errors
 /// Those of the file system.
@@ -49,23 +50,27 @@ pub(super) fn tell(
     specs: &[Spec],
     summary: &Summary,
     started_at: Timestamp,
+    provenance: Option<&Provenance>,
     printer: &Printer,
 ) -> Result<(), Failure> {
     let sessions: Vec<&Session> = summary.records.iter().filter_map(|record| record.session.as_ref()).collect();
     let run_id = format!("local-{}-{:08x}", started_at.as_nanosecond(), summary.seed.0);
+    let mut tags = BTreeMap::from([
+        ("seed".to_owned(), summary.seed.0.to_string()),
+        ("scenarios".to_owned(), summary.records.len().to_string()),
+        ("suite".to_owned(), "slipway".to_owned()),
+    ]);
+    tags.extend(provenance.map(Provenance::tags).unwrap_or_default());
     let config = summary::Config {
         run_id: run_id.clone(),
         started_at,
         finished_at: epoch(false),
         mode: summary::Mode { location: "outside", trigger: "none" },
-        tags: BTreeMap::from([
-            ("seed".to_owned(), summary.seed.0.to_string()),
-            ("scenarios".to_owned(), summary.records.len().to_string()),
-            ("suite".to_owned(), "slipway".to_owned()),
-        ]),
+        tags,
         format: "v4.4",
     };
-    let measurement = summary::Summary::new(config, together(specs, &sessions));
+    let mut measurement = summary::Summary::new(config, together(specs, &sessions));
+    measurement.warnings.extend(provenance.and_then(Provenance::warning));
     for line in indicators::table(&measurement) {
         printer.line(line);
     }

@@ -4,9 +4,11 @@ pub mod bench;
 pub mod gate;
 pub mod lint;
 mod measured;
+mod reference;
 pub mod run;
 pub mod schema;
 pub mod serve;
+pub mod slint;
 
 use super::exit::Exit;
 use super::printer::Printer;
@@ -31,6 +33,15 @@ pub enum Failure {
         #[source]
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
+    /// What was asked for is there, and is not what it should be.
+    #[error("{what}")]
+    Refused {
+        /// What it is.
+        what: String,
+        /// Why it was refused.
+        #[source]
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
     /// The machine would not let us.
     #[error("{what}")]
     Environment {
@@ -47,6 +58,7 @@ impl Failure {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) | Self::Input { .. } => Exit::BadInput,
+            Self::Refused { .. } => Exit::Failed,
             Self::Environment { .. } => Exit::Environment,
         }
     }

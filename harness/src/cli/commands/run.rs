@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, measured, report_problems, vocabulary};
+use super::{Failure, measured, reference, report_problems, vocabulary};
 use crate::cli::args::TimeArg;
 use crate::cli::exit::Exit;
 use crate::cli::printer::Printer;
@@ -52,6 +52,8 @@ pub fn run(settings: &RunSettings, printer: &Printer) -> Result<Exit, Failure> {
         return Err(Failure::Input { what, source: None });
     }
     let specs: Arc<[Spec]> = measured::specs(&settings.specs)?.into();
+    // Asked before anything is run: a reference that cannot be used is bad input.
+    let base = reference::base(&settings.reference, printer)?;
     let started = epoch(false);
     let options = Options {
         specs: Arc::clone(&specs),
@@ -74,10 +76,11 @@ pub fn run(settings: &RunSettings, printer: &Printer) -> Result<Exit, Failure> {
         write(report, &summary, &specs)?;
     }
     if let Some(directory) = &settings.artifacts {
-        measured::tell(directory, &specs, &summary, started, printer)?;
+        let provenance = base.as_ref().map(|base| &base.provenance);
+        measured::tell(directory, &specs, &summary, started, provenance, printer)?;
     }
     match &settings.gate {
-        Some(gate) if summary.is_good() => super::gate::gate(gate, printer),
+        Some(gate) if summary.is_good() => super::gate::gate_over(base.as_ref(), gate, printer),
         _ => Ok(if summary.is_good() { Exit::Passed } else { Exit::Failed }),
     }
 }
