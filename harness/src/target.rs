@@ -14,6 +14,7 @@ use thiserror::Error;
 pub use self::agent::programs;
 pub use self::built_in::{BuiltIn, LOG_TARGET, controllers, settings_schema};
 use crate::cluster::Cluster;
+use crate::scenario::model::Time;
 use crate::scenario::plan::Plan;
 
 /// Makes what a scenario runs on.
@@ -30,6 +31,8 @@ pub struct Terms {
     pub seed: u64,
     /// The time at which the scenario's clock begins.
     pub epoch: Timestamp,
+    /// The clock it goes by: in real time connections are sockets.
+    pub time: Time,
 }
 
 /// What a scenario runs on.

@@ -3,11 +3,13 @@
 pub mod embedded;
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use futures::future::BoxFuture;
 use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
 use crate::scenario::node::{LinkSpec, NodeSpec};
@@ -41,9 +43,17 @@ pub trait Cluster: Send + Sync {
     /// recorded on a cluster that cannot be looked into.
     fn observe(&self, recorder: Arc<Mutex<Recorder>>, operator: &str);
 
+    /// Connects to an address of the cluster's network from outside of it, as a client of a Service is led there.
+    fn dial(&self, to: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Connection>>>;
+
     /// What a container has written to its log so far, newest lines last.
     fn pod_log(&self, namespace: &str, pod: &str) -> Option<String>;
 }
+
+/// A connection to a program of the cluster.
+pub trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
 
 /// Why a node did not come or go.
 #[derive(Debug, Error)]

@@ -107,7 +107,7 @@ async fn perform(assignment: &Assignment, tell: &(impl Fn(Progress) + Send + Syn
     let log = Log::default();
     let _guard = log.collect(clock);
 
-    let terms = Terms { seed: assignment.seed, epoch: epoch(assignment.time == Time::Virtual) };
+    let terms = Terms { seed: assignment.seed, epoch: epoch(assignment.time == Time::Virtual), time: assignment.time };
     let raised = tokio::select! {
         raised = assignment.stage.raise(plan, terms) => raised,
         () = assignment.cancel.cancelled() => {

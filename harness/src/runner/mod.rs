@@ -14,6 +14,7 @@ pub mod report;
 mod resources;
 mod scene;
 mod script;
+mod traffic;
 mod trouble;
 mod watching;
 

@@ -1,5 +1,6 @@
 //! What a scenario's steps act on: its cluster, its operator, what has been bound so far.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +14,11 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::assertion::{self, Subject};
 use super::resources::{Found, Resources};
 use super::script::Surroundings;
+use super::traffic::{Tally, Traffic};
 use super::trouble::Trouble;
 use super::{chain, events, evict, nodes, script};
 use crate::cluster::{Cluster, Node};
-use crate::scenario::expression::{Bindings, Expression, Scope};
+use crate::scenario::expression::{Bindings, Expression, Scope, Verdict};
 use crate::scenario::model::{ExpectError, OperatorAction, PatchType, Propagation};
 use crate::scenario::plan::{Action, Condition, Plan, Step, Target};
 use crate::scenario::template::fill_value;
@@ -35,6 +37,8 @@ pub(super) struct Scene<'a> {
     client: Client,
     resources: Resources,
     bindings: Bindings,
+    /// Requests that are under way, by name.
+    traffic: BTreeMap<String, Traffic>,
     /// Where scripts look for their commands.
     path: Option<&'a OsStr>,
 }
@@ -51,6 +55,7 @@ impl<'a> Scene<'a> {
             resources: Resources::new(client.clone()),
             client,
             bindings: plan.bindings.clone(),
+            traffic: BTreeMap::new(),
             path,
         }
     }
@@ -100,6 +105,22 @@ impl<'a> Scene<'a> {
             Action::Never { target, condition, count, duration: None } => {
                 self.guard(number, target, condition, *count, violated.clone()).await.map(|()| None)
             }
+            Action::StartTraffic { name, spec } => {
+                let namespace = spec.namespace.as_deref().unwrap_or(&self.plan.namespace);
+                let starting = Traffic::start(spec, namespace, &self.cluster, &self.client);
+                let started = with_operator(&mut self.operator, starting).await?;
+                match self.traffic.insert(name.clone(), started) {
+                    Some(_) => Err(Trouble::new(format!("there is traffic called {name} already"))),
+                    None => Ok(None),
+                }
+            }
+            Action::StopTraffic { name, that } => {
+                let Some(traffic) = self.traffic.remove(name) else {
+                    return Err(Trouble::new(format!("there is no traffic called {name}")));
+                };
+                let tally = with_operator(&mut self.operator, traffic.stop().map(Ok)).await?;
+                self.judge_traffic(name, &tally, that)
+            }
             action => {
                 let Self { operator, resources, client, bindings, plan, cluster, path, .. } = &mut *self;
                 let view = View { resources, client, bindings, plan, path: *path };
@@ -123,6 +144,20 @@ impl<'a> Scene<'a> {
                 // The tasks are dropped before the new operator begins, as a new process begins after the old has died.
                 tokio::task::yield_now().await;
                 operator.start();
+            }
+        }
+    }
+
+    /// Whether the counters are as they must be; the report shows them in any case.
+    fn judge_traffic(&self, name: &str, tally: &Tally, that: &[Expression]) -> Result<Option<String>, Trouble> {
+        let value = tally.value();
+        let scope = Scope::new(Some(&value), &[], &self.bindings);
+        let text = format!("traffic {name}: {tally}");
+        match that.iter().find(|expression| expression.verdict(&scope) != Verdict::Holds) {
+            None => Ok(Some(text)),
+            Some(expression) => {
+                let message = format!("traffic {name} was not as expected: {}", expression.source());
+                Err(Trouble::new(message).with("what became of the requests", vec![text]))
             }
         }
     }
@@ -261,7 +296,7 @@ impl View<'_> {
                 cluster.remove_node(name).await.map_err(|error| Trouble::new(chain(&error)))?;
             }
             // The scene's own: they change it.
-            Action::Expect { .. } | Action::Operator(_) => {}
+            Action::Expect { .. } | Action::Operator(_) | Action::StartTraffic { .. } | Action::StopTraffic { .. } => {}
         }
         Ok(None)
     }

@@ -198,6 +198,9 @@ pub struct Step {
     /// Run a command on this machine against the cluster; needs `time: real`.
     #[serde(default)]
     pub script: Option<Script>,
+    /// Start requests to a Service, or stop them and look at what became of them.
+    #[serde(default)]
+    pub traffic: Option<Traffic>,
     /// Add a node to the cluster.
     #[serde(default)]
     pub add_node: Option<NodeSpec>,
@@ -647,6 +650,59 @@ pub struct Script {
     /// A text, or texts, that its output contains.
     #[serde(default)]
     pub output: Option<Pattern>,
+}
+
+/// Requests to a Service, as clients behind kube-proxy send them: `start` or `stop` by a name.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Traffic {
+    /// Start traffic under this name.
+    #[serde(default)]
+    pub start: Option<String>,
+    /// Stop the traffic of this name, wait for the answers that are due, and report what became of its requests.
+    #[serde(default)]
+    pub stop: Option<String>,
+    /// With `start`: the Service.
+    #[serde(default)]
+    pub service: Option<String>,
+    /// The namespace, where it is not the scenario's.
+    #[serde(default)]
+    pub namespace: Option<String>,
+    /// The Service's port by number or name; its only one unless told otherwise.
+    #[serde(default)]
+    pub port: Option<PortRef>,
+    /// The path of the requests; `/` unless told otherwise.
+    #[serde(default)]
+    pub path: Option<String>,
+    /// How many clients send at a time; one unless told otherwise.
+    #[serde(default)]
+    pub clients: Option<u32>,
+    /// How long each client waits between an answer and its next request; 10ms unless told otherwise.
+    #[serde(default)]
+    pub pause: Option<Span>,
+    /// How many requests a connection carries before the client makes a new one; one unless told otherwise.
+    #[serde(default)]
+    pub requests_per_connection: Option<u32>,
+    /// How long a client waits for an answer; 30s unless told otherwise.
+    #[serde(default)]
+    pub timeout: Option<Span>,
+    /// How long it takes until clients know that the endpoints have changed; 100ms unless told otherwise.
+    #[serde(default)]
+    pub propagation: Option<Span>,
+    /// With `stop`: CEL expressions over `self`, the counters (`sent`, `succeeded`, `failed`, `dropped`, `refused`, `reset`,
+    /// `timedOut`, `unavailable`, and `latency` with `p50`, `p99` and `max` in milliseconds); all must hold.
+    #[serde(default)]
+    pub that: Option<Expressions>,
+}
+
+/// A port by number or name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum PortRef {
+    /// Its number.
+    Number(u16),
+    /// Its name.
+    Name(String),
 }
 
 impl PartialLink {

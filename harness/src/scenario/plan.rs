@@ -9,7 +9,7 @@ use super::diagnostic::{Place, SourceFile};
 use super::expression::{Bindings, Expression};
 use super::forms::{Count, Pattern};
 use super::model::{
-    EventPattern, ExpectError, ExpectFile, ExpectLink, Fault, OperatorAction, OperatorSpec, PatchType, Propagation,
+    EventPattern, ExpectError, ExpectFile, ExpectLink, Fault, OperatorAction, OperatorSpec, PatchType, PortRef, Propagation,
     Regarding, Script, Time, Verdict,
 };
 use super::node::NodeSpec;
@@ -193,6 +193,20 @@ pub enum Action {
         /// How long it may take.
         timeout: Duration,
     },
+    /// Start requests to a Service.
+    StartTraffic {
+        /// Under which name.
+        name: String,
+        /// Which.
+        spec: TrafficSpec,
+    },
+    /// Stop requests.
+    StopTraffic {
+        /// Of which name.
+        name: String,
+        /// What their counters must be.
+        that: Vec<Expression>,
+    },
     /// Add a node.
     AddNode(Box<NodeSpec>),
     /// Remove a node.
@@ -230,6 +244,29 @@ pub struct Eviction {
     pub every: Option<Duration>,
     /// How long to ask again.
     pub within: Duration,
+}
+
+/// Requests to a Service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrafficSpec {
+    /// The Service.
+    pub service: String,
+    /// Its namespace, where it is not the scenario's.
+    pub namespace: Option<String>,
+    /// Its port; the only one where it is not said.
+    pub port: Option<PortRef>,
+    /// The path of the requests.
+    pub path: String,
+    /// How many clients.
+    pub clients: u32,
+    /// How long each waits between an answer and its next request.
+    pub pause: Duration,
+    /// How many requests a connection carries.
+    pub requests_per_connection: u32,
+    /// How long a client waits for an answer.
+    pub timeout: Duration,
+    /// How long until clients know that the endpoints have changed.
+    pub propagation: Duration,
 }
 
 /// Which objects are meant.

@@ -28,8 +28,9 @@ use tokio_util::sync::CancellationToken;
 use super::teller::Behind;
 use super::{Operator, RaiseError, Raised, Stage, Teller, Terms, agent};
 use crate::cluster::Cluster;
+use crate::cluster::embedded::node::tcp::Medium;
 use crate::cluster::embedded::{self, services::Answerer};
-use crate::scenario::model::{Fault, FaultVerb, Identity, OperatorSpec};
+use crate::scenario::model::{Fault, FaultVerb, Identity, OperatorSpec, Time};
 use crate::scenario::plan::Plan;
 
 /// What the operator's log lines have in common.
@@ -80,7 +81,11 @@ impl Stage for BuiltIn {
 }
 
 async fn raise(plan: &Plan, terms: Terms) -> Result<Raised, RaiseError> {
-    let cluster = embedded::Cluster::launch(terms.epoch, terms.seed, plan.nodes.clone(), agent::programs())
+    let medium = match terms.time {
+        Time::Virtual => Medium::Memory,
+        Time::Real => Medium::Sockets,
+    };
+    let cluster = embedded::Cluster::launch(terms.epoch, terms.seed, plan.nodes.clone(), agent::programs(), medium)
         .await
         .map_err(RaiseError::because("start the cluster"))?;
     let client = cluster.client();

@@ -13,6 +13,7 @@ pub mod services;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -56,6 +57,9 @@ use node::tcp::{Medium, Tcp};
 use node::{images, lease, registration};
 use observer::Onlooker;
 use services::{Answerer, Services};
+
+/// Where clients of Services come from: outside of the cluster.
+const CLIENTS: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10));
 
 /// What an embedded cluster is made from.
 #[derive(Clone, Debug)]
@@ -235,9 +239,10 @@ impl Cluster {
         seed: u64,
         nodes: Vec<NodeSpec>,
         programs: Programs,
+        medium: Medium,
     ) -> Result<Self, StartError> {
         let config = EmbeddedConfig::new(Clock::starting_at(epoch), seed);
-        Self::start(EmbeddedConfig { nodes, programs, ..config }).await
+        Self::start(EmbeddedConfig { nodes, programs, medium, ..config }).await
     }
 
     /// The API server, to put a listener before it.
@@ -390,6 +395,11 @@ impl super::Cluster for Cluster {
 
     fn observe(&self, recorder: Arc<Mutex<Recorder>>, operator: &str) {
         self.server.observe(Arc::new(Onlooker::new(recorder, operator, self.server.clock())));
+    }
+
+    fn dial(&self, to: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn super::Connection>>> {
+        let connect = self.tcp.connect(CLIENTS, to);
+        connect.map_ok(|stream| Box::new(stream) as Box<dyn super::Connection>).boxed()
     }
 
     fn pod_log(&self, namespace: &str, pod: &str) -> Option<String> {
