@@ -170,7 +170,7 @@ impl Compiler<'_> {
             return Some(self.script(script));
         }
         if let Some(traffic) = traffic {
-            return self.traffic(traffic);
+            return self.traffic(&traffic);
         }
         if let Some(spec) = add_node {
             return Some((spec.name.clone(), Action::AddNode(Box::new(spec))));
@@ -349,8 +349,8 @@ impl Compiler<'_> {
         (summary, Action::Script { script, timeout })
     }
 
-    fn traffic(&mut self, traffic: model::Traffic) -> Option<(String, Action)> {
-        let model::Traffic { start, stop, service, namespace, port, path, that, .. } = &traffic;
+    fn traffic(&mut self, traffic: &model::Traffic) -> Option<(String, Action)> {
+        let model::Traffic { start, stop, service, namespace, port, path, that, .. } = traffic;
         match (start, stop) {
             (Some(name), None) => {
                 if that.is_some() {

@@ -329,13 +329,13 @@ async fn run(process: Process, config: Config) -> Exit {
             server.draining.send_replace(true);
         }
     };
-    let serves = async {
+    let whole = async {
         tokio::join!(join_all(ports), server.drain(), becomes_ready, begins_to_drain);
     };
     tokio::select! {
         biased;
         () = told => Exit(TERMINATED),
-        () = serves => Exit::SUCCESS,
+        () = whole => Exit::SUCCESS,
     }
 }
 
