@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::scenario::diagnostic::Place;
 
 /// Something that happened in a run.
@@ -53,8 +55,17 @@ pub struct StepRecord {
     pub took: Duration,
     /// Whether it did what it was to do.
     pub passed: bool,
-    /// What it has to say, like a script's output.
-    pub output: Option<String>,
+    /// What it has to say.
+    pub output: Option<Output>,
+}
+
+/// What a step has to say.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Output {
+    /// For people: a script's output, or what became of requests.
+    pub text: String,
+    /// For programs: what the step has counted, by name.
+    pub counters: Option<Value>,
 }
 
 /// How a scenario ended.

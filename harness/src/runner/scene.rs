@@ -18,6 +18,7 @@ use super::traffic::{Tally, Traffic};
 use super::trouble::Trouble;
 use super::{chain, events, evict, nodes, script};
 use crate::cluster::{Cluster, Node};
+use crate::event::Output;
 use crate::scenario::expression::{Bindings, Expression, Scope, Verdict};
 use crate::scenario::model::{ExpectError, OperatorAction, PatchType, Propagation};
 use crate::scenario::plan::{Action, Condition, Plan, Step, Target};
@@ -83,7 +84,7 @@ impl<'a> Scene<'a> {
         number: usize,
         step: &Step,
         violated: &UnboundedSender<Violation>,
-    ) -> Result<Option<String>, Trouble> {
+    ) -> Result<Option<Output>, Trouble> {
         match &step.action {
             Action::Operator(action) => {
                 self.operate(*action).await;
@@ -114,12 +115,15 @@ impl<'a> Scene<'a> {
                     None => Ok(None),
                 }
             }
-            Action::StopTraffic { name, that } => {
+            Action::StopTraffic { name, that, bind } => {
                 let Some(traffic) = self.traffic.remove(name) else {
                     return Err(Trouble::new(format!("there is no traffic called {name}")));
                 };
                 let tally = with_operator(&mut self.operator, traffic.stop().map(Ok)).await?;
-                self.judge_traffic(name, &tally, that)
+                let counters = tally.value();
+                self.judge_traffic(name, &tally, &counters, that)?;
+                self.bind(bind, Some(&counters))?;
+                Ok(Some(Output { text: tally.to_string(), counters: Some(counters) }))
             }
             action => {
                 let Self { operator, resources, client, bindings, plan, cluster, path, .. } = &mut *self;
@@ -149,17 +153,24 @@ impl<'a> Scene<'a> {
     }
 
     /// Whether the counters are as they must be; the report shows them in any case.
-    fn judge_traffic(&self, name: &str, tally: &Tally, that: &[Expression]) -> Result<Option<String>, Trouble> {
-        let value = tally.value();
-        let scope = Scope::new(Some(&value), &[], &self.bindings);
-        let text = format!("traffic {name}: {tally}");
-        match that.iter().find(|expression| expression.verdict(&scope) != Verdict::Holds) {
-            None => Ok(Some(text)),
-            Some(expression) => {
-                let message = format!("traffic {name} was not as expected: {}", expression.source());
-                Err(Trouble::new(message).with("what became of the requests", vec![text]))
-            }
+    fn judge_traffic(&self, name: &str, tally: &Tally, counters: &Value, that: &[Expression]) -> Result<(), Trouble> {
+        let scope = Scope::new(Some(counters), &[], &self.bindings);
+        let mut wrong = that.iter().filter(|expression| expression.verdict(&scope) != Verdict::Holds).peekable();
+        if wrong.peek().is_none() {
+            return Ok(());
         }
+        let lines = wrong.flat_map(|expression| {
+            let what = match expression.verdict(&scope) {
+                Verdict::Undecided(why) => format!("- {}: {why}", expression.source()),
+                Verdict::Fails | Verdict::Holds => format!("- {}", expression.source()),
+            };
+            let values = expression.explain(&scope);
+            let is = values.into_iter().map(|(path, value)| format!("+ {path} is {value}"));
+            std::iter::once(what).chain(is).collect::<Vec<_>>()
+        });
+        Err(Trouble::new(format!("the requests of {name} did not fare as they should"))
+            .with("expected, and what there was", lines.collect())
+            .with("what became of the requests", vec![tally.to_string()]))
     }
 
     fn bind(&mut self, bind: &[(String, Expression)], found: Option<&Value>) -> Result<(), Trouble> {
@@ -232,7 +243,7 @@ struct View<'a> {
 }
 
 impl View<'_> {
-    async fn perform(&self, action: &Action, cluster: &Arc<dyn Cluster>) -> Result<Option<String>, Trouble> {
+    async fn perform(&self, action: &Action, cluster: &Arc<dyn Cluster>) -> Result<Option<Output>, Trouble> {
         match action {
             Action::Apply { manifests, field_manager, force, expect_error } => {
                 for manifest in manifests {
@@ -287,7 +298,8 @@ impl View<'_> {
             Action::Script { script, timeout } => {
                 let (cluster, namespace) = (cluster.as_ref(), self.plan.namespace.as_str());
                 let within = Surroundings { cluster, namespace, path: self.path };
-                return script::run(script, *timeout, &within).await.map(Some);
+                let text = script::run(script, *timeout, &within).await?;
+                return Ok(Some(Output { text, counters: None }));
             }
             Action::AddNode(spec) => {
                 cluster.add_node((**spec).clone()).await.map_err(|error| Trouble::new(chain(&error)))?;

@@ -152,9 +152,8 @@ fn fill(file: &SourceFile, document: &mut Node, bindings: &Bindings, problems: &
                 for step in steps {
                     template::fill(file, step, bindings, &later, problems);
                     known.push(later.clone());
-                    later.extend(
-                        step.at("/expect/bind").into_iter().flat_map(Node::entries).map(|entry| entry.key.clone()),
-                    );
+                    let bound = ["/expect/bind", "/traffic/bind"].into_iter().filter_map(|place| step.at(place));
+                    later.extend(bound.flat_map(Node::entries).map(|entry| entry.key.clone()));
                 }
             }
             _ => template::fill(file, &mut entry.value, bindings, &[], problems),

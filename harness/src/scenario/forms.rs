@@ -57,6 +57,13 @@ texts!(
     "One text, or several that must all be contained."
 );
 
+texts!(
+    /// Texts, one after the other.
+    Texts,
+    "Texts",
+    "One text, or several."
+);
+
 impl Pattern {
     /// Those that are not contained.
     pub fn missing<'a>(&'a self, text: &str) -> Vec<&'a str> {

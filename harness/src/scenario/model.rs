@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::duration::Span;
-use super::forms::{Count, Exactly, Expressions, Manifest, Pattern};
+use super::forms::{Count, Exactly, Expressions, Manifest, Pattern, Texts};
 use super::node::{LinkSpec, NodeSpec, RouteSpec, RuleSpec};
 
 /// What an operator is put through, and what must come of it.
@@ -671,10 +671,10 @@ pub struct Traffic {
     /// The Service's port by number or name; its only one unless told otherwise.
     #[serde(default)]
     pub port: Option<PortRef>,
-    /// The path of the requests; `/` unless told otherwise.
+    /// The path of the requests, or several that every client takes in turn; `/` unless told otherwise.
     #[serde(default)]
-    pub path: Option<String>,
-    /// How many clients send at a time; one unless told otherwise.
+    pub path: Option<Texts>,
+    /// How many clients send at a time, up to 1000; one unless told otherwise.
     #[serde(default)]
     pub clients: Option<u32>,
     /// How long each client waits between an answer and its next request; 10ms unless told otherwise.
@@ -693,6 +693,9 @@ pub struct Traffic {
     /// `timedOut`, `unavailable`, and `latency` with `p50`, `p99` and `max` in milliseconds); all must hold.
     #[serde(default)]
     pub that: Option<Expressions>,
+    /// With `stop`: new bindings for later steps, name to CEL expression over the counters.
+    #[serde(default)]
+    pub bind: BTreeMap<String, String>,
 }
 
 /// A port by number or name.

@@ -206,6 +206,8 @@ pub enum Action {
         name: String,
         /// What their counters must be.
         that: Vec<Expression>,
+        /// What later steps need to know of them.
+        bind: Vec<(String, Expression)>,
     },
     /// Add a node.
     AddNode(Box<NodeSpec>),
@@ -255,8 +257,8 @@ pub struct TrafficSpec {
     pub namespace: Option<String>,
     /// Its port; the only one where it is not said.
     pub port: Option<PortRef>,
-    /// The path of the requests.
-    pub path: String,
+    /// The paths of the requests, which every client takes in turn.
+    pub paths: Vec<String>,
     /// How many clients.
     pub clients: u32,
     /// How long each waits between an answer and its next request.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::{Record, Summary};
 use crate::event::{Failure, Outcome, StepRecord};
@@ -64,6 +65,8 @@ struct Step<'a> {
     passed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     output: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    counters: Option<&'a Value>,
 }
 
 #[derive(Debug, Serialize)]
@@ -137,7 +140,8 @@ fn step(record: &StepRecord) -> Step<'_> {
         at_ms: record.at.as_millis(),
         took_ms: record.took.as_millis(),
         passed: record.passed,
-        output: record.output.as_deref(),
+        output: record.output.as_ref().map(|output| output.text.as_str()),
+        counters: record.output.as_ref().and_then(|output| output.counters.as_ref()),
     }
 }
 

@@ -81,6 +81,8 @@ impl<'a> Terminal<'a> {
         let mut lines = vec![format!("{mark} {} {}", record.plan.title, format!("({times})").dimmed())];
         if self.verbose {
             lines.extend(record.steps.iter().map(step));
+        } else {
+            lines.extend(record.steps.iter().filter_map(counted));
         }
         if let Outcome::Failed(failure) = outcome {
             lines.extend(explain(failure, self.printer.colours()));
@@ -126,11 +128,17 @@ fn step(record: &StepRecord) -> String {
         format!(" ({})", span(round(record.took))).dimmed().to_string()
     };
     let mut text = format!("    {at:>9} {mark} {}{took}", record.title);
-    for line in record.output.iter().flat_map(|output| output.lines()) {
+    for line in record.output.iter().flat_map(|output| output.text.lines()) {
         text.push_str("\n              | ");
         text.push_str(line);
     }
     text
+}
+
+/// What a step has counted is worth a line in any case.
+fn counted(record: &StepRecord) -> Option<String> {
+    let output = record.output.as_ref().filter(|output| output.counters.is_some())?;
+    Some(format!("    {}: {}", record.title, output.text))
 }
 
 /// A failure in full: what, where, and everything that helps to find out why.

@@ -79,7 +79,7 @@ impl Caller {
         };
         open.carried += 1;
         let last = open.carried >= self.spec.requests_per_connection;
-        let Ok(request) = self.build(open.to, last) else { return (Fate::Failed, None) };
+        let Ok(request) = self.build(open.to, turn, last) else { return (Fate::Failed, None) };
         match exchange(&mut open.sender, request).await {
             Ok(status) if status.is_server_error() => (Fate::Failed, (!last).then_some(open)),
             Ok(_) => (Fate::Succeeded, (!last).then_some(open)),
@@ -90,8 +90,9 @@ impl Caller {
         }
     }
 
-    fn build(&self, to: SocketAddr, last: bool) -> Result<Request<Full<Bytes>>, http::Error> {
-        let mut request = Request::get(&self.spec.path).header(header::HOST, to.to_string());
+    fn build(&self, to: SocketAddr, turn: usize, last: bool) -> Result<Request<Full<Bytes>>, http::Error> {
+        let path = turn.checked_rem(self.spec.paths.len()).and_then(|at| self.spec.paths.get(at));
+        let mut request = Request::get(path.map_or("/", String::as_str)).header(header::HOST, to.to_string());
         if last {
             request = request.header(header::CONNECTION, HeaderValue::from_static("close"));
         }

@@ -1,5 +1,7 @@
 //! One step: exactly one action, complete, with its manifests and expressions.
 
+mod traffic;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -12,7 +14,7 @@ use super::super::expression::{Bindings, Expression};
 use super::super::forms::{Count, Expressions};
 use super::super::manifest::{self, Reference};
 use super::super::model;
-use super::super::plan::{Action, Condition, Eviction, Step, Target, TrafficSpec};
+use super::super::plan::{Action, Condition, Eviction, Step, Target};
 use super::super::tree::Node;
 use super::Surroundings;
 
@@ -21,16 +23,6 @@ const WITHIN: Duration = Duration::from_mins(1);
 
 /// The field manager of `apply` unless it says otherwise.
 const FIELD_MANAGER: &str = "slipway";
-
-/// How long a client of `traffic` pauses between requests unless it says otherwise, and at least.
-const PAUSE: Duration = Duration::from_millis(10);
-const PAUSE_LEAST: Duration = Duration::from_millis(1);
-
-/// How long a client of `traffic` waits for an answer unless it says otherwise.
-const ANSWER_WITHIN: Duration = Duration::from_secs(30);
-
-/// How long changes of endpoints take to reach clients unless `traffic` says otherwise: what kube-proxy takes on a quiet node.
-const PROPAGATION: Duration = Duration::from_millis(100);
 
 /// What is known around a step.
 pub(super) struct Context<'a> {
@@ -262,18 +254,24 @@ impl Compiler<'_> {
 
     fn expect(&mut self, expect: model::Expect) -> (String, Action) {
         let condition = self.condition(expect.object, expect.that.as_ref());
+        let bind = self.bind(&expect.bind);
+        let target = target(expect.resource, expect.name, expect.labels, expect.namespace);
+        let count = expect.count.unwrap_or(Count::SOME);
+        let summary = target.to_string();
+        (summary, Action::Expect { target, condition, count, within: within(expect.within), bind })
+    }
+
+    /// Names for what later steps need to know.
+    fn bind(&mut self, names: &BTreeMap<String, String>) -> Vec<(String, Expression)> {
         let mut bind = Vec::new();
-        for (name, source) in &expect.bind {
+        for (name, source) in names {
             let pointer = format!("/bind/{name}");
             if !super::is_identifier(name) || self.context.bindings.contains_key(name) || self.later.contains(name) {
                 self.complain(&pointer, &format!("`{name}` cannot be bound here"), "not a new name");
             }
             bind.extend(self.expression(source, &pointer).map(|expression| (name.clone(), expression)));
         }
-        let target = target(expect.resource, expect.name, expect.labels, expect.namespace);
-        let count = expect.count.unwrap_or(Count::SOME);
-        let summary = target.to_string();
-        (summary, Action::Expect { target, condition, count, within: within(expect.within), bind })
+        bind
     }
 
     fn never(&mut self, never: model::Never) -> (String, Action) {
@@ -347,46 +345,6 @@ impl Compiler<'_> {
         let summary = script.run.lines().next().unwrap_or_default().to_owned();
         let timeout = within(script.timeout);
         (summary, Action::Script { script, timeout })
-    }
-
-    fn traffic(&mut self, traffic: &model::Traffic) -> Option<(String, Action)> {
-        let model::Traffic { start, stop, service, namespace, port, path, that, .. } = traffic;
-        match (start, stop) {
-            (Some(name), None) => {
-                if that.is_some() {
-                    self.complain("/that", "counters are looked at when traffic stops", "too early");
-                }
-                let Some(service) = service.clone() else {
-                    self.complain("", "`start` needs a `service`", "requests to whom?");
-                    return None;
-                };
-                let span = |given: Option<Span>, default| given.map_or(default, |span| span.0);
-                let spec = TrafficSpec {
-                    service,
-                    namespace: namespace.clone(),
-                    port: port.clone(),
-                    path: path.clone().unwrap_or_else(|| "/".to_owned()),
-                    clients: traffic.clients.unwrap_or(1).max(1),
-                    // Without any pause virtual time would stand still.
-                    pause: span(traffic.pause, PAUSE).max(PAUSE_LEAST),
-                    requests_per_connection: traffic.requests_per_connection.unwrap_or(1).max(1),
-                    timeout: span(traffic.timeout, ANSWER_WITHIN),
-                    propagation: span(traffic.propagation, PROPAGATION),
-                };
-                Some((format!("start {name} to {}", spec.service), Action::StartTraffic { name: name.clone(), spec }))
-            }
-            (None, Some(name)) => {
-                if service.is_some() {
-                    self.complain("/service", "`stop` takes the name and `that`, nothing else", "not here");
-                }
-                let that = self.condition(None, that.as_ref()).that;
-                Some((format!("stop {name}"), Action::StopTraffic { name: name.clone(), that }))
-            }
-            _ => {
-                self.complain("", "`traffic` says `start` or `stop`, and not both", "this step");
-                None
-            }
-        }
     }
 
     fn condition(&mut self, object: Option<Value>, that: Option<&Expressions>) -> Condition {

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::USAGE;
-use super::setting::{Malformed, Settings};
+use super::setting::{self, Malformed, Settings};
 use super::web::{self, Handler};
 use crate::cluster::embedded::node::program::{Exit, PodNetwork, Process, Program};
 use crate::cluster::embedded::node::tcp::{Entry, Kind, Socket, State};
@@ -29,6 +29,9 @@ const TERMINATED: i32 = 143;
 
 /// The exit code of a server that cannot listen.
 const NO_PORT: i32 = 1;
+
+/// The longest that an answer takes which a client asks to wait for.
+const WAIT_MAX: Duration = Duration::from_mins(10);
 
 /// Where scripted clients are: a network kept for examples.
 const CLIENTS: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 0);
@@ -192,7 +195,8 @@ impl Server {
                 text(StatusCode::OK, "draining\n")
             }
             path => {
-                tokio::time::sleep(self.config.response_time).await;
+                let time = path.strip_prefix("/wait/").and_then(setting::duration);
+                tokio::time::sleep(time.unwrap_or(self.config.response_time).min(WAIT_MAX)).await;
                 text(StatusCode::OK, format!("{} {path} from {}\n", request.method(), self.host))
             }
         }

@@ -35,17 +35,7 @@ impl<'a> Settings<'a> {
 
     /// A time with its unit: `250ms`, `2s`, `5m`.
     pub(super) fn duration(self, name: &'static str) -> Result<Option<Duration>, Malformed> {
-        self.read(name, "a duration like 250ms, 2s or 5m", |text| {
-            let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-            let (number, unit) = text.split_at(digits);
-            let seconds = match unit {
-                "ms" => 0.001,
-                "s" => 1.0,
-                "m" => 60.0,
-                _ => return None,
-            };
-            Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()
-        })
+        self.read(name, "a duration like 250ms, 2s or 5m", duration)
     }
 
     /// `true` or `false`; false where it is not set.
@@ -77,4 +67,17 @@ impl<'a> Settings<'a> {
         let Some(text) = self.text(name) else { return Ok(None) };
         parse(text).map(Some).ok_or_else(|| Malformed { name, value: text.to_owned(), wanted })
     }
+}
+
+/// A time with its unit: `250ms`, `2s`, `5m`.
+pub(super) fn duration(text: &str) -> Option<Duration> {
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+    let (number, unit) = text.split_at(digits);
+    let seconds = match unit {
+        "ms" => 0.001,
+        "s" => 1.0,
+        "m" => 60.0,
+        _ => return None,
+    };
+    Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()
 }
