@@ -1,7 +1,10 @@
-//! Every scenario of `/scenarios` is one test, by its title: `cargo test --test scenarios -- ubuntu`.
+//! Every scenario of `/scenarios` is one test, by its title: `cargo test --test scenarios -- ubuntu`. So is every whole
+//! scenario in the guide.
 
+use std::fs;
+use std::io;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +19,7 @@ use slipway::scenario::plan::Plan;
 use slipway::sim::seed::RunSeed;
 use slipway::sli::spec;
 use slipway::target::{BuiltIn, Stage};
+use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 /// One seed for all, so that a test that fails fails again.
@@ -23,15 +27,33 @@ const SEED: RunSeed = RunSeed(0);
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
-    let trials = match load(&[directory], &slipway::cli::commands::vocabulary()) {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut trials = trials(&root.join("scenarios"));
+    match examples(&root.join("docs/guide/scenarios.md")) {
+        Ok(directory) => trials.extend(self::trials(directory.path())),
+        Err(error) => trials.push(Trial::test("the guide's scenarios can be read", move || Err(error.into()))),
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn trials(directory: &Path) -> Vec<Trial> {
+    match load(&[directory.to_owned()], &slipway::cli::commands::vocabulary()) {
         Ok(suite) => suite.plans.into_iter().map(trial).collect(),
         Err(problems) => {
             let text: String = problems.iter().map(|problem| problem.render(false)).collect();
             vec![Trial::test("scenarios can be read", move || Err(Failed::from(text)))]
         }
-    };
-    libtest_mimic::run(&arguments, trials).exit_code()
+    }
+}
+
+/// The whole scenarios of a page, as files.
+fn examples(page: &Path) -> io::Result<TempDir> {
+    let (directory, text) = (TempDir::new()?, fs::read_to_string(page)?);
+    let blocks = text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    for (number, block) in blocks.filter(|block| block.contains("\nsteps:")).enumerate() {
+        fs::write(directory.path().join(format!("guide-{number}.yaml")), block)?;
+    }
+    Ok(directory)
 }
 
 fn trial(plan: Plan) -> Trial {
