@@ -47,7 +47,7 @@ impl Theatre {
         seed: u64,
     ) -> Result<Self, BenchError> {
         let plan = plan(controllers, nodes, time);
-        let terms = Terms { seed, epoch: epoch(time == Time::Virtual) };
+        let terms = Terms { seed, epoch: epoch(time == Time::Virtual), time };
         let raised = BuiltIn.raise(&plan, terms).await?;
         let missing = || BenchError::Operator("there is no operator".to_owned());
         let operator = raised.operator.ok_or_else(missing)?;

@@ -85,7 +85,7 @@ async fn raise(plan: &Plan, terms: Terms) -> Result<Raised, RaiseError> {
         Time::Virtual => Medium::Memory,
         Time::Real => Medium::Sockets,
     };
-    let cluster = embedded::Cluster::launch(terms.epoch, terms.seed, plan.nodes.clone(), agent::programs(), medium)
+    let cluster = embedded::Cluster::launch_on(medium, terms.epoch, terms.seed, plan.nodes.clone(), agent::programs())
         .await
         .map_err(RaiseError::because("start the cluster"))?;
     let client = cluster.client();

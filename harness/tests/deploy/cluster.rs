@@ -18,7 +18,6 @@ use libtest_mimic::Failed;
 use serde_json::{Value, json};
 use slipway::cluster::Cluster as _;
 use slipway::cluster::embedded::Cluster;
-use slipway::cluster::embedded::node::tcp::Medium;
 use slipway::scenario::node::NodeSpec;
 use slipway::target::programs;
 use slipway_operator::kit::clock::Clock;
@@ -40,7 +39,7 @@ where
 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?;
     runtime.block_on(async {
-        let cluster = Arc::new(Cluster::launch(epoch(), 1, vec![node()?], programs(), Medium::Memory).await?);
+        let cluster = Arc::new(Cluster::launch(epoch(), 1, vec![node()?], programs()).await?);
         let done = case(cluster.clone()).await;
         drop(cluster);
         done

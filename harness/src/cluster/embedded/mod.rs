@@ -239,7 +239,20 @@ impl Cluster {
         seed: u64,
         nodes: Vec<NodeSpec>,
         programs: Programs,
+    ) -> Result<Self, StartError> {
+        Self::launch_on(Medium::Memory, epoch, seed, nodes, programs).await
+    }
+
+    /// The same, with connections that are made of this.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn launch_on(
         medium: Medium,
+        epoch: Timestamp,
+        seed: u64,
+        nodes: Vec<NodeSpec>,
+        programs: Programs,
     ) -> Result<Self, StartError> {
         let config = EmbeddedConfig::new(Clock::starting_at(epoch), seed);
         Self::start(EmbeddedConfig { nodes, programs, medium, ..config }).await

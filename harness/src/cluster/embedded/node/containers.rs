@@ -19,6 +19,9 @@ const KILLED: i32 = 137;
 /// Pieces of output that may wait to be read.
 const OUTPUT_WAITING_MAX: usize = 16;
 
+/// As much of what a probe or a hook prints as is kept, as a kubelet does.
+const PRINTED_BYTES_MAX: usize = 10 * 1024;
+
 /// A container that runs.
 #[derive(Clone, Debug)]
 pub(in crate::cluster::embedded) struct Live {
@@ -95,7 +98,7 @@ impl Live {
         }
     }
 
-    /// Runs a command and returns its exit code and what it has printed.
+    /// Runs a command and returns its exit code and what it has printed, the first 10 KiB of it.
     pub(in crate::cluster::embedded) async fn output_of(
         self,
         command: Vec<String>,
@@ -105,7 +108,9 @@ impl Live {
         let read = async {
             let mut text = Vec::new();
             while let Some(Output::Out(piece) | Output::Err(piece)) = printed.recv().await {
-                text.extend_from_slice(&piece);
+                // Read to the end, so that whoever prints is not kept waiting.
+                let room = PRINTED_BYTES_MAX.saturating_sub(text.len());
+                text.extend_from_slice(piece.get(..room).unwrap_or(&piece));
             }
             String::from_utf8_lossy(&text).into_owned()
         };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Shell, Streams};
+use super::{BYTES_MAX, Shell, Streams};
 use crate::cluster::embedded::node::tcp::proc;
 
 const NAMES: [&str; 19] = [
@@ -79,7 +79,9 @@ fn line(out: &mut Vec<u8>, text: &str) {
 async fn cat(shell: &Shell, words: &[&str], streams: &mut Streams<'_>) -> i32 {
     if words.is_empty() || words == ["-"] {
         while let Some(piece) = streams.input.recv().await {
-            streams.out.extend_from_slice(&piece);
+            if !print(streams, &piece) {
+                return 1;
+            }
         }
         return 0;
     }
@@ -93,7 +95,11 @@ async fn cat(shell: &Shell, words: &[&str], streams: &mut Streams<'_>) -> i32 {
             None => shell.files.read(path),
         };
         match content {
-            Ok(content) => streams.out.extend_from_slice(&content),
+            Ok(content) => {
+                if !print(streams, &content) {
+                    return 1;
+                }
+            }
             Err(error) => {
                 line(&mut streams.err, &format!("cat: can't open '{path}': {}", reason(&error)));
                 code = 1;
@@ -101,6 +107,17 @@ async fn cat(shell: &Shell, words: &[&str], streams: &mut Streams<'_>) -> i32 {
         }
     }
     code
+}
+
+/// Whether there was room.
+fn print(streams: &mut Streams<'_>, bytes: &[u8]) -> bool {
+    let fits = streams.out.len() + bytes.len() <= BYTES_MAX;
+    if fits {
+        streams.out.extend_from_slice(bytes);
+    } else {
+        line(&mut streams.err, "cat: write error: No space left on device");
+    }
+    fits
 }
 
 fn echo(words: &[&str], streams: &mut Streams<'_>) -> i32 {
@@ -235,11 +252,12 @@ async fn connect(shell: &Shell, words: &[&str], streams: &mut Streams<'_>) -> i3
 }
 
 /// An error in the words of the C library.
-fn reason(error: &std::io::Error) -> String {
+pub(super) fn reason(error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::NotFound => "No such file or directory".to_owned(),
         std::io::ErrorKind::PermissionDenied => "Permission denied".to_owned(),
         std::io::ErrorKind::IsADirectory => "Is a directory".to_owned(),
+        std::io::ErrorKind::StorageFull => "No space left on device".to_owned(),
         _ => error.to_string(),
     }
 }

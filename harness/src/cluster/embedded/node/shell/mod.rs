@@ -25,6 +25,9 @@ const NOT_FOUND: i32 = 127;
 /// The exit code of a shell that does not understand.
 const SYNTAX: i32 = 2;
 
+/// As much as one command may print, and as much of a script as is read: a node is not filled up by accident.
+const BYTES_MAX: usize = 4 * 1024 * 1024;
+
 /// Whether a program is in the image.
 pub(super) fn knows(program: &str) -> bool {
     let name = program.rsplit_once('/').map_or(program, |(_, name)| name);
@@ -60,6 +63,10 @@ impl Shell {
             ("sh" | "ash" | "bash", [_]) => {
                 let mut script = Vec::new();
                 while let Some(piece) = input.recv().await {
+                    if script.len() + piece.len() > BYTES_MAX {
+                        self.print(Vec::new(), b"sh: the script is too long\n".to_vec()).await;
+                        return SYNTAX;
+                    }
                     script.extend_from_slice(&piece);
                 }
                 self.script(&String::from_utf8_lossy(&script), &mut input).await
@@ -141,11 +148,17 @@ impl Shell {
                 Target::File { path, .. } if path == "/dev/null" => Ok(()),
                 Target::File { path, append } => {
                     let before = if *append { self.files.read(path).unwrap_or_default() } else { Vec::new() };
-                    self.files.write(path, &[before, bytes].concat(), 0o644)
+                    if before.len() + bytes.len() > BYTES_MAX {
+                        Err(std::io::ErrorKind::StorageFull.into())
+                    } else {
+                        self.files.write(path, &[before, bytes].concat(), 0o644)
+                    }
                 }
             };
             if let (Err(error), Target::File { path, .. }) = (written, to) {
-                streams.err.extend_from_slice(format!("sh: can't create {path}: {error}\n").as_bytes());
+                streams
+                    .err
+                    .extend_from_slice(format!("sh: can't create {path}: {}\n", commands::reason(&error)).as_bytes());
                 code = 1;
             }
         }

@@ -73,3 +73,18 @@ async fn a_command_that_the_image_does_not_have_cannot_be_started_and_one_that_r
     let distroless = container.live.clone().output_of(vec!["cat".to_owned()]).await;
     assert!(distroless.is_err(), "an image without a shell has no cat either");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_command_fills_neither_memory_nor_the_node() {
+    let container = container();
+    let megabyte = vec![b'x'; 1024 * 1024];
+    container.live.files.write("/mega", &megabyte, 0o644).expect("room");
+    let full = "cat: write error: No space left on device\n";
+    let (code, text) = run(&container, &["sh", "-c", "cat /mega /mega /mega /mega /mega >/dev/null"]).await;
+    assert_eq!((code, text.as_str()), (1, full), "what a command prints");
+    let grow = "cat /mega /mega /mega > /big && cat /mega /mega >> /big";
+    let (code, text) = run(&container, &["sh", "-c", grow]).await;
+    assert_eq!((code, text.as_str()), (1, "sh: can't create /big: No space left on device\n"), "a file");
+    let (code, text) = run(&container, &["cat", "/mega"]).await;
+    assert_eq!((code, text.len()), (0, 10 * 1024), "what a probe keeps of it");
+}

@@ -3,9 +3,10 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use thiserror::Error;
 
@@ -28,7 +29,10 @@ pub enum Failed {
     Broken(#[source] hyper::Error),
 }
 
-/// Sends a request and reads the whole answer.
+/// As much of an answer as is read: probes and hooks go by its status.
+const ANSWER_BYTES_MAX: usize = 10 * 1024;
+
+/// Sends a request and reads the answer, the first 10 KiB of it.
 ///
 /// # Errors
 /// See [`Failed`].
@@ -44,7 +48,7 @@ pub async fn send(
     let answer = async {
         let response = sender.send_request(request).await?;
         let status = response.status();
-        Ok((status, response.into_body().collect().await?.to_bytes()))
+        Ok((status, beginning(response.into_body()).await?))
     };
     let (mut answer, mut connection) = (std::pin::pin!(answer), std::pin::pin!(connection));
     tokio::select! {
@@ -55,4 +59,18 @@ pub async fn send(
             Err(error) => Err(Failed::Broken(error)),
         },
     }
+}
+
+/// The beginning of a body; the rest is left unread, and ends with the connection.
+async fn beginning(mut body: Incoming) -> Result<Bytes, hyper::Error> {
+    let mut bytes = BytesMut::new();
+    while bytes.len() < ANSWER_BYTES_MAX
+        && let Some(frame) = body.frame().await
+    {
+        if let Ok(data) = frame?.into_data() {
+            bytes.extend_from_slice(&data);
+        }
+    }
+    bytes.truncate(ANSWER_BYTES_MAX);
+    Ok(bytes.freeze())
 }
