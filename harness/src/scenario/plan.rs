@@ -9,8 +9,8 @@ use super::diagnostic::{Place, SourceFile};
 use super::expression::{Bindings, Expression};
 use super::forms::{Count, Pattern};
 use super::model::{
-    EventPattern, ExpectError, ExpectFile, ExpectLink, Fault, OperatorAction, OperatorSpec, PatchType, PortRef, Propagation,
-    Regarding, Script, Time, Verdict,
+    EventPattern, ExpectError, ExpectFile, ExpectLink, Fault, OperatorAction, OperatorSpec, PatchType, PortRef,
+    Propagation, Regarding, Script, Time, Verdict,
 };
 use super::node::NodeSpec;
 
