@@ -85,11 +85,11 @@ pub struct RunArgs {
     /// Judge the indicators when all scenarios have passed; anything but a PASS or a WARN is a failure.
     #[arg(long)]
     pub gate: bool,
-    /// The policy of `--gate`.
-    #[arg(long, default_value = "slint/policy.yaml", value_name = "FILE", requires = "gate")]
+    /// The policy that the indicators are shown against, and judged by with `--gate`.
+    #[arg(long, default_value = "slint/policy.yaml", value_name = "FILE")]
     pub policy: String,
-    /// The baseline of `--gate`.
-    #[arg(long, value_name = "FILE", requires = "gate")]
+    /// The measurement that they are compared with, and with `--gate` must not be worse than.
+    #[arg(long, value_name = "FILE")]
     pub baseline: Option<String>,
     /// The kube-slint reference, whose base policy `--gate` lays its own over.
     #[command(flatten)]

@@ -87,6 +87,10 @@ pub struct RunSettings {
     pub path: Option<OsString>,
     /// Files of further indicators.
     pub specs: Vec<PathBuf>,
+    /// The policy they are shown against, where there is one.
+    pub policy: String,
+    /// The measurement they are compared with.
+    pub baseline: Option<String>,
     /// Where indicators go; none where nobody wants them.
     pub artifacts: Option<PathBuf>,
     /// How they are judged; none where they are not.
@@ -308,8 +312,8 @@ impl TryFrom<RunArgs> for RunSettings {
         let summary = args.artifacts.join(summary::ALIAS);
         let gate = args.gate.then(|| GateSettings {
             summary: summary.to_string_lossy().into_owned(),
-            policy: args.policy,
-            baseline: args.baseline.unwrap_or_default(),
+            policy: args.policy.clone(),
+            baseline: args.baseline.clone().unwrap_or_default(),
             output: args.artifacts.join("slint-gate-summary.json"),
             exit_on: ExitOn { fail: true, warn: false, no_grade: true },
             exit_on_text: "FAIL_OR_NOGRADE".to_owned(),
@@ -323,6 +327,8 @@ impl TryFrom<RunArgs> for RunSettings {
             gate,
             artifacts: (!args.no_sli).then_some(args.artifacts),
             specs: args.specs,
+            policy: args.policy,
+            baseline: args.baseline,
             paths: args.paths,
             filters: args.filter.iter().map(|text| Filter::parse(text)).collect::<Result<_, _>>()?,
             jobs,

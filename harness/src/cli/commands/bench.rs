@@ -12,7 +12,7 @@ use crate::bench::{self, BenchError, Idle, Memory, Phase, Progress, Rest, Restin
 use crate::cli::exit::Exit;
 use crate::cli::printer::Printer;
 use crate::cli::settings::{Bench, BenchOutput, BenchSettings};
-use crate::runner::report::indicators::{amount, table};
+use crate::runner::report::indicators::{Against, amount, table};
 use crate::scenario::model::Time;
 use crate::sim::clock::epoch;
 use crate::sli::session::{Session, together};
@@ -129,7 +129,7 @@ fn write(
         format: "v4.4",
     };
     let summary = sli::Summary::new(config, together(&specs, &[session]));
-    for line in table(&summary) {
+    for line in table(&summary, Against::default()) {
         printer.line(line);
     }
     let written = match output {

@@ -9,7 +9,11 @@ use jiff::Timestamp;
 use super::Failure;
 use super::run::failed;
 use crate::cli::printer::Printer;
+use crate::cli::settings::RunSettings;
+use crate::gate::measurement::Measurement;
+use crate::gate::policy::Policy;
 use crate::remote::provenance::Provenance;
+use crate::runner::report::indicators::Against;
 use crate::runner::report::{Summary, indicators};
 use crate::sim::clock::epoch;
 use crate::sli::session::{Session, seen, together};
@@ -47,6 +51,7 @@ pub(super) fn specs(files: &[PathBuf]) -> Result<Vec<Spec>, Failure> {
 /// Those of the file system.
 pub(super) fn tell(
     directory: &Path,
+    settings: &RunSettings,
     specs: &[Spec],
     summary: &Summary,
     started_at: Timestamp,
@@ -71,7 +76,23 @@ pub(super) fn tell(
     };
     let mut measurement = summary::Summary::new(config, together(specs, &sessions));
     measurement.warnings.extend(provenance.and_then(Provenance::warning));
-    for line in indicators::table(&measurement) {
+    let policy = fs::read(&settings.policy).ok().and_then(|bytes| Policy::parse(&bytes).0.ok());
+    let before = settings.baseline.as_ref().map(|path| (path, fs::read(path).map(|bytes| Measurement::parse(&bytes))));
+    let before = match before {
+        None => None,
+        Some((_, Ok(Ok(measurement)))) => Some(measurement),
+        Some((path, Ok(Err(error)))) => {
+            printer.note(format_args!("{path} is no baseline: {error}"));
+            None
+        }
+        Some((path, Err(error))) => {
+            printer.note(format_args!("cannot read the baseline {path}: {error}"));
+            None
+        }
+    };
+    let values = before.as_ref().map(Measurement::values);
+    let against = Against { policy: policy.as_ref(), baseline: values.as_ref() };
+    for line in indicators::table(&measurement, against) {
         printer.line(line);
     }
     let path = summary::write(directory, &measurement, "run").map_err(|error| failed(directory, error))?;

@@ -77,7 +77,7 @@ pub fn run(settings: &RunSettings, printer: &Printer) -> Result<Exit, Failure> {
     }
     if let Some(directory) = &settings.artifacts {
         let provenance = base.as_ref().map(|base| &base.provenance);
-        measured::tell(directory, &specs, &summary, started, provenance, printer)?;
+        measured::tell(directory, settings, &specs, &summary, started, provenance, printer)?;
     }
     match &settings.gate {
         Some(gate) if summary.is_good() => super::gate::gate_over(base.as_ref(), gate, printer),
