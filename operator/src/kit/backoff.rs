@@ -50,7 +50,7 @@ impl Backoff {
 ///
 /// kube's own draws its jitter; a stream has nobody to collide with, so this one has none and a run can be repeated.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Again {
+pub struct Again {
     failures: u32,
 }
 

@@ -70,34 +70,45 @@ pub(super) enum Applied {
 pub(super) async fn apply(ctx: &Ctx, pod: &Pod, step: Step, now: Timestamp) -> Result<Applied, Error> {
     let client = &ctx.client;
     let written = match &step {
-        Step::Guard => finalize::hold(client, FIELD_MANAGER, pod, FINALIZER).await.map(drop).map_err(Error::Guard),
+        Step::Guard => there(finalize::hold(client, FIELD_MANAGER, pod, FINALIZER).await).map_err(Error::Guard),
         Step::Unguard | Step::Release(Release { by: By::Finalizer, .. }) => {
             unguard(client, pod).await.map_err(Error::Unguard)
         }
-        Step::Serve => isolate::serve(client, pod, true, now).await.map(drop).map_err(Error::Serve),
-        Step::TakeOut(way) => isolate::take_out(client, pod, way, now).await.map(drop).map_err(Error::TakeOut),
-        Step::PutBack(_) => isolate::put_back(client, pod, now).await.map(drop).map_err(Error::PutBack),
-        Step::Release(release) => pass(client, pod, release, now).await.map_err(Error::Pass),
+        Step::Serve => there(isolate::serve(client, pod, true, now).await).map_err(Error::Serve),
+        Step::TakeOut(way) => there(isolate::take_out(client, pod, way, now).await).map_err(Error::TakeOut),
+        Step::PutBack(_) => there(isolate::put_back(client, pod, now).await).map_err(Error::PutBack),
+        Step::Release(release) => there(pass(client, pod, release, now).await).map_err(Error::Pass),
         Step::Evict => match isolate::evict(client, pod).await.map_err(Error::Evict)? {
-            Eviction::Granted => Ok(()),
-            Eviction::Gone => return Ok(Applied::Gone),
+            Eviction::Granted => Ok(true),
+            Eviction::Gone => Ok(false),
             Eviction::Refused(why) => {
                 tracing::info!(why, "eviction refused");
                 return Ok(Applied::NotNow);
             }
         },
     };
-    match written {
-        Err(error) if error::is_not_found(error.source()) => return Ok(Applied::Gone),
-        written => written?,
+    if !written? {
+        return Ok(Applied::Gone);
     }
     tell(ctx, pod, &step, now).await;
     Ok(Applied::Done)
 }
 
-/// Removes every finalizer that is ours to release.
-pub(super) async fn unguard(client: &Client, pod: &Pod) -> Result<(), kube::Error> {
-    finalize::release_any(client, FIELD_MANAGER, pod, &FINALIZERS).await.map(drop)
+/// Whether the Pod that was written to was still there.
+fn there<T>(written: Result<T, kube::Error>) -> Result<bool, kube::Error> {
+    match written {
+        Ok(_) => Ok(true),
+        Err(error) if error::is_not_found(&error) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Removes every finalizer that is ours to release. Says whether the Pod was still there.
+///
+/// # Errors
+/// The API server's; a conflict when the Pod has changed since it was read.
+pub(super) async fn unguard(client: &Client, pod: &Pod) -> Result<bool, kube::Error> {
+    finalize::release_any(client, FIELD_MANAGER, pod, &FINALIZERS).await
 }
 
 /// Lets evictions pass from now on.

@@ -12,7 +12,8 @@ use kube::runtime::watcher::{self, Event};
 use kube::{Api, Resource, ResourceExt};
 use tokio::sync::watch;
 
-use crate::kit::error::chain;
+use crate::kit::backoff::Again;
+use crate::kit::error::{chain, is_refused};
 use crate::kit::health::Check;
 use crate::kit::manager::Manager;
 use crate::kit::report::Reporter;
@@ -119,7 +120,7 @@ pub(super) async fn follow(
     let Settings { config_map_name: name, config_map_namespace: namespace, .. } = settings;
     let maps = Api::<ConfigMap>::namespaced(manager.client.clone(), &namespace);
     let only = watcher::Config::default().fields(&format!("metadata.name={name}"));
-    let mut events = manager.source.events(maps, only).default_backoff().boxed();
+    let mut events = manager.source.events(maps, only).backoff(Again::default()).boxed();
     let about = ObjectReference {
         api_version: Some(ConfigMap::api_version(&()).into_owned()),
         kind: Some(ConfigMap::kind(&()).into_owned()),
@@ -154,6 +155,10 @@ pub(super) async fn follow(
                 Found::of(&map)
             }
             Ok(Event::Delete(_)) => Found::Missing,
+            Err(error) if sender.borrow().is_some() && !lasts(&error) => {
+                tracing::debug!(controller = CONTROLLER, error = %chain(&error), "configuration watch failed");
+                continue;
+            }
             Err(error) => Found::Unreadable(chain(&error).to_string()),
         };
         let before = sender.borrow().clone();
@@ -162,6 +167,18 @@ pub(super) async fn follow(
             teller.tell(before.as_ref(), &standing).await;
             sender.send_replace(Some(standing));
         }
+    }
+}
+
+/// Whether somebody has to do something about it. Watches end all the time, and API servers are away for a moment: what
+/// is in force by then is no worse for that.
+fn lasts(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::InitialListFailed(source)
+        | watcher::Error::WatchStartFailed(source)
+        | watcher::Error::WatchFailed(source) => is_refused(source),
+        watcher::Error::WatchError(status) => status.is_forbidden(),
+        watcher::Error::NoResourceVersion => true,
     }
 }
 

@@ -35,6 +35,8 @@ mod ready;
 mod release;
 pub mod selection;
 mod sizes;
+#[cfg(test)]
+mod tests;
 mod trim;
 mod turn;
 mod wiring;
@@ -66,7 +68,7 @@ use crate::kit::controller::Failure;
 use crate::kit::manager::Manager;
 use crate::kit::report::Reporter;
 
-pub use release::{Released, release_all};
+pub use release::{Reach, Released, StillHeld, release_all};
 
 /// The name in logs, Events and metrics.
 const CONTROLLER: &str = "drain";

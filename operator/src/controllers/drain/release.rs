@@ -3,6 +3,7 @@
 //! It can be run again and again, and does what is left to do. A running operator would hold Pods anew, so it is stopped
 //! first.
 
+use futures::StreamExt;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::ListParams;
@@ -15,8 +16,22 @@ use super::{apply, isolate};
 
 /// How many Pods are asked for at once.
 const PAGE: u32 = 500;
+/// How many Pods are let go at the same time.
+const CONCURRENCY: usize = 16;
 /// How often a Pod is looked at that changes all the time.
 const TRIES_MAX: u32 = 5;
+
+const PUT_BACK: &str = "put back into service";
+const UNGUARDED: &str = "finalizer removed";
+
+/// What is let go, and whether really.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// In this namespace only; in all where there is none.
+    pub namespace: Option<String>,
+    /// Nothing is written: it is only told what would be.
+    pub dry_run: bool,
+}
 
 /// What became of a Pod that was held.
 #[derive(Debug)]
@@ -25,33 +40,48 @@ pub struct Released {
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// What was done, in words.
+    /// What was done, or would be, in words.
     pub what: Vec<&'static str>,
     /// Why it is still held.
-    pub failed: Option<kube::Error>,
+    pub failed: Option<StillHeld>,
 }
 
-/// Lets everything go, in one namespace or in all, and tells of each Pod as it goes.
+/// Why a Pod is still held.
+#[derive(Debug, thiserror::Error)]
+pub enum StillHeld {
+    /// The API server did not let it go.
+    #[error("failed to let it go")]
+    Refused(#[source] kube::Error),
+    /// It was let go, and held again.
+    #[error("somebody holds it again: is the operator still running?")]
+    Anew,
+}
+
+/// Lets everything go within reach, and tells of each Pod as it goes.
 ///
 /// # Errors
 /// When Pods cannot be listed. That a Pod cannot be let go is told of it.
 pub async fn release_all(
     client: &Client,
-    namespace: Option<&str>,
+    reach: &Reach,
     now: Timestamp,
     mut tell: impl FnMut(Released),
 ) -> Result<(), kube::Error> {
-    let pods: Api<Pod> = match namespace {
+    let pods: Api<Pod> = match &reach.namespace {
         Some(namespace) => Api::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),
     };
     let mut page = ListParams::default().limit(PAGE);
     loop {
         let listed = pods.list(&page).await?;
-        for pod in listed.items {
-            if is_held(&pod) {
-                tell(release(client, pod, now).await);
-            }
+        let held = listed.items.into_iter().filter(is_held);
+        let mut released =
+            futures::stream::iter(held.map(|pod| async move {
+                if reach.dry_run { foretold(&pod) } else { release(client, pod, now).await }
+            }))
+            .buffered(CONCURRENCY);
+        while let Some(released) = released.next().await {
+            tell(released);
         }
         match listed.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => page.continue_token = Some(token),
@@ -73,37 +103,46 @@ fn is_held(pod: &Pod) -> bool {
     is_guarded(pod) || is_marked(pod)
 }
 
-async fn release(client: &Client, pod: Pod, now: Timestamp) -> Released {
-    let (namespace, name) = (pod.namespace().unwrap_or_default(), pod.name_any());
-    let mut released = Released { namespace, name, what: Vec::new(), failed: None };
+impl Released {
+    fn nothing_yet(pod: &Pod) -> Self {
+        let (namespace, name) = (pod.namespace().unwrap_or_default(), pod.name_any());
+        Self { namespace, name, what: Vec::new(), failed: None }
+    }
+}
+
+/// What [`release`] would do.
+fn foretold(pod: &Pod) -> Released {
+    let steps = [(is_marked(pod), PUT_BACK), (is_guarded(pod), UNGUARDED)];
+    let what = steps.into_iter().filter_map(|(is_due, step)| is_due.then_some(step)).collect();
+    Released { what, ..Released::nothing_yet(pod) }
+}
+
+async fn release(client: &Client, mut pod: Pod, now: Timestamp) -> Released {
+    let mut released = Released::nothing_yet(&pod);
     let pods = Api::<Pod>::namespaced(client.clone(), &released.namespace);
-    let mut pod = Some(pod);
     for _ in 0..TRIES_MAX {
-        let Some(looked_at) = pod.take().filter(is_held) else { return released };
-        let done = if is_marked(&looked_at) {
-            isolate::put_back(client, &looked_at, now).await.map(|_| "put back into service")
+        let done = if is_marked(&pod) {
+            isolate::put_back(client, &pod, now).await.map(|_| Some(PUT_BACK))
         } else {
-            apply::unguard(client, &looked_at).await.map(|()| "finalizer removed")
+            apply::unguard(client, &pod).await.map(|was_there| was_there.then_some(UNGUARDED))
         };
-        match done {
-            Ok(what) => released.what.push(what),
-            Err(error) if error::is_not_found(&error) => return released,
-            Err(error) if error::is_conflict(&error) => released.failed = Some(error),
-            Err(error) => {
-                released.failed = Some(error);
-                return released;
+        released.failed = match done {
+            Ok(Some(what)) => {
+                if !released.what.contains(&what) {
+                    released.what.push(what);
+                }
+                Some(StillHeld::Anew)
             }
-        }
+            Ok(None) => None,
+            Err(error) if error::is_not_found(&error) => None,
+            Err(error) if error::is_conflict(&error) => Some(StillHeld::Refused(error)),
+            Err(error) => return Released { failed: Some(StillHeld::Refused(error)), ..released },
+        };
         // Whatever was done, and whoever else did something: what is left is looked at anew.
         match pods.get_opt(&released.name).await {
-            Ok(found) => pod = found.filter(|found| found.uid() == looked_at.uid()),
-            Err(error) => {
-                released.failed = Some(error);
-                return released;
-            }
-        }
-        if pod.as_ref().is_none_or(|pod| !is_held(pod)) {
-            released.failed = None;
+            Ok(Some(found)) if found.uid() == pod.uid() && is_held(&found) => pod = found,
+            Ok(_) => return Released { failed: None, ..released },
+            Err(error) => return Released { failed: Some(StillHeld::Refused(error)), ..released },
         }
     }
     released
