@@ -7,7 +7,7 @@ use super::job;
 use super::metadata::{self, IMMUTABLE, NOT_NEGATIVE};
 use super::names;
 use super::pod::defaults::{default_text, template};
-use super::pod::spec::validate_template;
+use super::pod::spec::{validate_template, validate_template_metadata};
 use super::simple::{SIMPLE, Simple, Status};
 use super::value::{copy, entries, has, int, items, object, set, set_default, text};
 use super::workload_print as print;
@@ -292,7 +292,12 @@ fn pods(spec: &Value, kind: &str, errors: &mut Vec<FieldError>) {
     if !selector.is_null() && !matches(selector, labels) {
         errors.push(FieldError::invalid("spec.template.metadata.labels", labels.clone(), MISMATCH));
     }
-    validate_template(template, "spec.template", errors);
+    if kind == "statefulset" {
+        // As Kubernetes: its Pods' volumes come from claims too, so its Pods are looked at when they are made.
+        validate_template_metadata(template, "spec.template", errors);
+    } else {
+        validate_template(template, "spec.template", errors);
+    }
     let policy = text(&template["spec"], "restartPolicy");
     if policy != "Always" {
         errors.push(FieldError::not_supported("spec.template.spec.restartPolicy", policy, &["Always"]));

@@ -320,11 +320,16 @@ fn spread(spec: &Value, path: &str, errors: &mut Vec<FieldError>) {
 
 /// A template: its labels, annotations and spec. Ephemeral containers belong to running pods only.
 pub(crate) fn validate_template(template: &Value, path: &str, errors: &mut Vec<FieldError>) {
-    labels(&template["metadata"], "labels", &format!("{path}.labels"), errors);
-    metadata::annotations(&template["metadata"], &format!("{path}.annotations"), errors);
+    validate_template_metadata(template, path, errors);
     validate(&template["spec"], &format!("{path}.spec"), errors);
     if !items(&template["spec"], "ephemeralContainers").is_empty() {
         let detail = "ephemeral containers not allowed in pod template";
         errors.push(FieldError::forbidden(format!("{path}.spec.ephemeralContainers"), detail));
     }
+}
+
+/// What a template says of its Pods, but for their specification.
+pub(crate) fn validate_template_metadata(template: &Value, path: &str, errors: &mut Vec<FieldError>) {
+    labels(&template["metadata"], "labels", &format!("{path}.labels"), errors);
+    metadata::annotations(&template["metadata"], &format!("{path}.annotations"), errors);
 }
