@@ -65,6 +65,9 @@ pub const SETTLE_SECONDS: &str = "drain.slipway.dev/settle-seconds";
 pub const MECHANISMS: &str = "drain.slipway.dev/mechanisms";
 /// Annotation of a Pod: `connectionSources` for it.
 pub const CONNECTION_SOURCES: &str = "drain.slipway.dev/connection-sources";
+/// Every annotation by which a Pod says how it drains.
+pub const OVERRIDES: [&str; 5] =
+    [GRACE_PERIOD_SECONDS, DRAIN_TIMEOUT_SECONDS, SETTLE_SECONDS, MECHANISMS, CONNECTION_SOURCES];
 
 /// How a drain ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -153,3 +153,48 @@ fn everything_that_is_wrong_is_said_at_once() {
     }
     assert!(!error.contains('\n'), "{error}");
 }
+
+/// The rows of the table in the guide: a key, and the default as it is written there.
+fn documented() -> Vec<(&'static str, &'static str)> {
+    let guide = include_str!("../../../../../docs/guide/drain.md");
+    let (_, table) = guide.split_once("| key | default | bounds |").unwrap();
+    let (table, _) = table.split_once("<!-- end -->").unwrap();
+    let cells = |line: &'static str| line.split('|').map(str::trim).collect::<Vec<_>>();
+    let rows = table.lines().skip(2).map(cells).filter(|row| row.len() > 3);
+    rows.map(|row| (row[1].trim_matches('`'), row[2])).collect()
+}
+
+#[test]
+fn the_guide_has_every_key_with_the_default_that_is_in_force() {
+    let rows = documented();
+    let mut keys: Vec<_> = rows.iter().map(|(key, _)| *key).collect();
+    let mut expected = KEYS.to_vec();
+    keys.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(keys, expected);
+    for (key, default) in rows {
+        match default.strip_prefix('`').and_then(|text| text.strip_suffix('`')) {
+            Some(value) => assert_eq!(parse(&[(key, value)]).unwrap(), Configuration::default(), "{key}={value}"),
+            None => assert!(["everything", "nothing"].contains(&default), "{key}: {default}"),
+        }
+    }
+}
+
+#[test]
+fn the_guide_has_every_annotation_event_and_outcome() {
+    use crate::api::drain::{Outcome, PREFIX};
+    let guide = include_str!("../../../../../docs/guide/drain.md");
+    for annotation in crate::api::drain::OVERRIDES {
+        assert!(annotation.starts_with(PREFIX) && guide.contains(&format!("`{annotation}`")), "{annotation}");
+    }
+    for outcome in Outcome::ALL {
+        assert!(guide.contains(&format!("`{outcome}`")), "{outcome}");
+    }
+    let notices = include_str!("../notices.rs");
+    let reasons = notices.split('"').filter(|word| word.len() > 6 && word.chars().all(char::is_alphanumeric));
+    let reasons: Vec<_> = reasons.filter(|word| word.starts_with(char::is_uppercase)).collect();
+    assert!(reasons.len() > 8, "{reasons:?}");
+    for reason in reasons.into_iter().filter(|word| !["Configure", "Release", "Restore"].contains(word)) {
+        assert!(guide.contains(&format!("`{reason}`")), "{reason}");
+    }
+}
