@@ -60,6 +60,9 @@ pub trait Operator: Send {
     /// Ends it where it is, as a crash does.
     fn crash(&mut self);
 
+    /// Stops it, lets everything go that it holds, and takes away what asks it; or says why that did not work.
+    fn uninstall(&mut self) -> BoxFuture<'_, Result<(), String>>;
+
     /// The user that the API server knows it as.
     fn user(&self) -> String;
 

@@ -9,6 +9,7 @@ mod events;
 mod evict;
 mod executor;
 mod measuring;
+mod metrics;
 mod nodes;
 pub mod report;
 mod resources;

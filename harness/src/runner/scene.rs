@@ -16,11 +16,11 @@ use super::resources::{Found, Resources};
 use super::script::Surroundings;
 use super::traffic::{Tally, Traffic};
 use super::trouble::Trouble;
-use super::{chain, events, evict, nodes, script};
+use super::{chain, events, evict, metrics, nodes, script};
 use crate::cluster::{Cluster, Node};
 use crate::event::Output;
 use crate::scenario::expression::{Bindings, Expression, Scope, Verdict};
-use crate::scenario::model::{ExpectError, OperatorAction, PatchType, Propagation};
+use crate::scenario::model::{ExpectError, OperatorAction, PatchType, Propagation, Regarding};
 use crate::scenario::plan::{Action, Condition, Plan, Step, Target};
 use crate::scenario::template::fill_value;
 use crate::target::{Operator, Raised};
@@ -86,9 +86,11 @@ impl<'a> Scene<'a> {
         violated: &UnboundedSender<Violation>,
     ) -> Result<Option<Output>, Trouble> {
         match &step.action {
-            Action::Operator(action) => {
-                self.operate(*action).await;
-                Ok(None)
+            Action::Operator(action) => self.operate(*action).await.map(|()| None),
+            Action::ExpectMetric { series, value, within } => {
+                let Some(teller) = self.operator.as_ref().map(|operator| operator.teller()) else { return Ok(None) };
+                // An operator that is stopped tells nothing, and is no trouble of its own.
+                metrics::expect(&*teller, series, *value, *within).await.map(|()| None)
             }
             Action::Expect { target, condition, count, within, bind } => {
                 let found = {
@@ -138,8 +140,8 @@ impl<'a> Scene<'a> {
         with_operator(&mut self.operator, tokio::time::sleep(moment).map(Ok)).await
     }
 
-    async fn operate(&mut self, action: OperatorAction) {
-        let Some(operator) = &mut self.operator else { return };
+    async fn operate(&mut self, action: OperatorAction) -> Result<(), Trouble> {
+        let Some(operator) = &mut self.operator else { return Ok(()) };
         match action {
             OperatorAction::Start => operator.start(),
             OperatorAction::Stop => operator.stop().await,
@@ -149,7 +151,9 @@ impl<'a> Scene<'a> {
                 tokio::task::yield_now().await;
                 operator.start();
             }
+            OperatorAction::Uninstall => return operator.uninstall().await.map_err(Trouble::new),
         }
+        Ok(())
     }
 
     /// Whether the counters are as they must be; the report shows them in any case.
@@ -291,8 +295,10 @@ impl View<'_> {
                 nodes::expect_link(self.node(cluster, &link.node)?, link, *within).await?;
             }
             Action::ExpectEvents { regarding, events, within } => {
+                let name = regarding.name.as_deref().map(|name| self.text(name));
+                let regarding = Regarding { name, ..regarding.clone() };
                 let namespace = regarding.namespace.as_deref().unwrap_or(&self.plan.namespace);
-                events::expect(self.client, namespace, regarding, events, *within).await?;
+                events::expect(self.client, namespace, &regarding, events, *within).await?;
             }
             Action::Advance(duration) => tokio::time::sleep(*duration).await,
             Action::Script { script, timeout } => {
@@ -308,7 +314,11 @@ impl View<'_> {
                 cluster.remove_node(name).await.map_err(|error| Trouble::new(chain(&error)))?;
             }
             // The scene's own: they change it.
-            Action::Expect { .. } | Action::Operator(_) | Action::StartTraffic { .. } | Action::StopTraffic { .. } => {}
+            Action::Expect { .. }
+            | Action::ExpectMetric { .. }
+            | Action::Operator(_)
+            | Action::StartTraffic { .. }
+            | Action::StopTraffic { .. } => {}
         }
         Ok(None)
     }

@@ -189,7 +189,10 @@ pub struct Step {
     /// Wait until Events were recorded.
     #[serde(default)]
     pub expect_events: Option<ExpectEvents>,
-    /// Crash, stop or start the operator.
+    /// Wait until the operator's metrics are as described.
+    #[serde(default)]
+    pub expect_metric: Option<ExpectMetric>,
+    /// Crash, stop, start or uninstall the operator.
     #[serde(default)]
     pub operator: Option<OperatorAction>,
     /// Let time pass.
@@ -630,6 +633,22 @@ pub enum OperatorAction {
     Stop,
     /// Start.
     Start,
+    /// Stop it, let everything go that it holds, as `slipway-operator drain-release --all` does, and take its webhooks
+    /// away.
+    Uninstall,
+}
+
+/// The operator's metrics as they must become.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ExpectMetric {
+    /// Which series, as Prometheus selects them: `name{label="value",other=~"pattern"}`.
+    pub series: String,
+    /// Their sum without its fraction, like `3`, `">=2"` or `"<=1"`.
+    pub value: Count,
+    /// How long it may take; one minute unless told otherwise.
+    #[serde(default)]
+    pub within: Option<Span>,
 }
 
 /// A command to run.

@@ -13,6 +13,7 @@ use super::model::{
     Propagation, Regarding, Script, Time, Verdict,
 };
 use super::node::NodeSpec;
+use crate::sli::selector::Selector;
 
 /// A scenario ready to run.
 #[derive(Debug)]
@@ -182,7 +183,16 @@ pub enum Action {
         /// How long it may take.
         within: Duration,
     },
-    /// Crash, stop or start the operator.
+    /// Wait until the operator's metrics are so.
+    ExpectMetric {
+        /// The series.
+        series: Selector,
+        /// Their sum.
+        value: Count,
+        /// How long it may take.
+        within: Duration,
+    },
+    /// Crash, stop, start or uninstall the operator.
     Operator(OperatorAction),
     /// Let time pass.
     Advance(Duration),

@@ -8,9 +8,10 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::Response;
 use http_body_util::BodyExt;
+use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration};
 use k8s_openapi::api::core::v1::{Namespace, Service, ServicePort, ServiceSpec};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{Patch, PatchParams};
+use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::core::{NamespaceResourceScope, ObjectMeta};
 use kube::runtime::wait::await_condition;
 use kube::runtime::wait::conditions::is_crd_established;
@@ -18,8 +19,10 @@ use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::{Map, Value};
 use slipway_apiserver::fault;
 use slipway_apiserver::route::Verb;
+use slipway_operator::controllers::drain;
 use slipway_operator::controllers::drain::gate::webhooks;
 use slipway_operator::kit::clock::Clock as OperatorClock;
+use slipway_operator::kit::error::chain;
 use slipway_operator::runtime::rbac::{self, Install, Manifest, NAME, NAMESPACE};
 use slipway_operator::runtime::{self, Controller, Door, Doors, Settings};
 use tokio::task::JoinHandle;
@@ -100,7 +103,9 @@ async fn raise(plan: &Plan, terms: Terms) -> Result<Raised, RaiseError> {
             let client = cluster.client_as(&user, &groups(spec.identity));
             let running = None;
             let clock = OperatorClock::starting_at(terms.epoch);
-            Some(Box::new(InProcess { client, user, settings, clock, doors, running }) as Box<dyn Operator>)
+            let administrator = cluster.client();
+            let operator = InProcess { client, administrator, user, settings, clock, doors, running };
+            Some(Box::new(operator) as Box<dyn Operator>)
         }
         None => None,
     };
@@ -220,6 +225,25 @@ async fn install_webhooks(client: &Client, settings: &Settings) -> Result<(), Ra
     apply(&Api::all(client.clone()), webhooks::NAME, &webhooks::pods(&at)).await
 }
 
+async fn remove_webhooks(client: &Client) -> Result<(), kube::Error> {
+    let now = DeleteParams::default();
+    Api::<ValidatingWebhookConfiguration>::all(client.clone()).delete(webhooks::NAME, &now).await?;
+    Api::<MutatingWebhookConfiguration>::all(client.clone()).delete(webhooks::NAME, &now).await.map(drop)
+}
+
+/// `slipway-operator drain-release --all`.
+async fn let_everything_go(client: &Client, settings: &Settings, clock: OperatorClock) -> Result<(), String> {
+    let reach = drain::Reach { namespace: settings.namespace.clone(), dry_run: false };
+    let mut held = Vec::new();
+    let tell = |released: drain::Released| {
+        let why = released.failed.map(|why| format!("{}/{}: {}", released.namespace, released.name, chain(&why)));
+        held.extend(why);
+    };
+    let done = drain::release_all(client, &reach, clock.now(), tell).await;
+    done.map_err(|error| format!("nothing could be let go: {}", chain(&error)))?;
+    if held.is_empty() { Ok(()) } else { Err(format!("still held: {}", held.join("; "))) }
+}
+
 /// Whoever knocks at a Service of the operator comes to this door, as long as the operator runs.
 fn behind(door: Door) -> Answerer {
     Arc::new(move |request| {
@@ -266,6 +290,8 @@ where
 /// The operator as a task of the scenario's runtime.
 struct InProcess {
     client: Client,
+    /// Of whoever installs and uninstalls it.
+    administrator: Client,
     /// Whom the API server takes it for.
     user: String,
     settings: Settings,
@@ -307,6 +333,19 @@ impl Operator for InProcess {
         if let Some(Running { task, .. }) = self.running.take() {
             task.abort();
         }
+    }
+
+    fn uninstall(&mut self) -> BoxFuture<'_, Result<(), String>> {
+        async {
+            self.stop().await;
+            if self.settings.controllers.contains(&Controller::Drain) {
+                // First nobody holds anything new, then everything is let go.
+                remove_webhooks(&self.administrator).await.map_err(|error| chain(&error).to_string())?;
+                let_everything_go(&self.administrator, &self.settings, self.clock).await?;
+            }
+            Ok(())
+        }
+        .boxed()
     }
 
     fn user(&self) -> String {

@@ -17,6 +17,7 @@ use super::super::model;
 use super::super::plan::{Action, Condition, Eviction, Step, Target};
 use super::super::tree::Node;
 use super::Surroundings;
+use crate::sli::selector::SelectorError;
 
 /// How long an assertion waits unless it says otherwise.
 const WITHIN: Duration = Duration::from_mins(1);
@@ -110,6 +111,7 @@ impl Compiler<'_> {
             expect_file,
             expect_link,
             expect_events,
+            expect_metric,
             operator,
             advance,
             script,
@@ -151,6 +153,9 @@ impl Compiler<'_> {
         if let Some(model::ExpectEvents { regarding, events, within: limit }) = expect_events {
             let summary = format!("{} of {}", reasons(&events), regarding.kind);
             return Some((summary, Action::ExpectEvents { regarding, events, within: within(limit) }));
+        }
+        if let Some(metric) = expect_metric {
+            return self.metric(&metric);
         }
         if let Some(action) = operator {
             return Some(self.operator(action));
@@ -333,8 +338,25 @@ impl Compiler<'_> {
             model::OperatorAction::Restart => "restart",
             model::OperatorAction::Stop => "stop",
             model::OperatorAction::Start => "start",
+            model::OperatorAction::Uninstall => "uninstall",
         };
         (word.to_owned(), Action::Operator(action))
+    }
+
+    fn metric(&mut self, metric: &model::ExpectMetric) -> Option<(String, Action)> {
+        if !self.context.has_operator {
+            self.complain("", "the scenario has no `operator`", "whose metrics?");
+        }
+        let series = match metric.series.parse() {
+            Ok(series) => series,
+            Err(error) => {
+                let error: SelectorError = error;
+                self.complain("/series", &error.to_string(), "no selector");
+                return None;
+            }
+        };
+        let within = within(metric.within);
+        Some((metric.series.clone(), Action::ExpectMetric { series, value: metric.value, within }))
     }
 
     fn script(&mut self, script: model::Script) -> (String, Action) {
