@@ -9,6 +9,7 @@ mod cluster;
 mod helm;
 mod kustomize;
 mod pods;
+mod release;
 mod tilt;
 mod tools;
 
@@ -23,7 +24,8 @@ type Outcome = Result<(), Failed>;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let trials = [kustomize::trials(), helm::trials(), tilt::trials()].into_iter().flatten().collect();
+    let trials =
+        [kustomize::trials(), helm::trials(), tilt::trials(), release::trials()].into_iter().flatten().collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
