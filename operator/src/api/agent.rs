@@ -34,9 +34,11 @@ pub mod env {
     pub const SETTINGS: &str = "MULTINIC_SETTINGS";
     /// The least log level: `error`, `warn`, `info`, `debug` or `trace`.
     pub const LOG_LEVEL: &str = "LOG_LEVEL";
+    /// Where the summary goes: a container's `terminationMessagePath`, where that is not [`super::TERMINATION_LOG`].
+    pub const TERMINATION_MESSAGE_PATH: &str = "TERMINATION_MESSAGE_PATH";
 }
 
-/// Where the kubelet reads a container's termination message from.
+/// Where the kubelet reads a container's termination message from, unless it is told otherwise.
 pub const TERMINATION_LOG: &str = "/dev/termination-log";
 
 /// The kubelet cuts longer messages off; every encoded summary is shorter than this many bytes.

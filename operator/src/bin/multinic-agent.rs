@@ -48,8 +48,10 @@ mod edge {
             Ok(request) => outcome(request).await,
             Err(error) => bad_input(AgentAction::Apply, node, chain(&error)),
         };
-        if let Err(error) = std::fs::write(TERMINATION_LOG, &outcome.message) {
-            tracing::error!(%error, summary = outcome.message, "the summary cannot be written to {TERMINATION_LOG}");
+        let path = vars.get(env::TERMINATION_MESSAGE_PATH).filter(|path| !path.is_empty());
+        let path = path.map_or(TERMINATION_LOG, String::as_str);
+        if let Err(error) = std::fs::write(path, &outcome.message) {
+            tracing::error!(%error, path, summary = outcome.message, "the summary cannot be written");
         }
         outcome.exit
     }

@@ -1,0 +1,233 @@
+//! The operator's and the agent's programs as those meet them who start them: what they print, what they say when it
+//! cannot be done, and how they end.
+
+#![cfg(unix)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+/// A program with nothing in its environment but what coverage and temporary files need.
+fn program(path: &str) -> Command {
+    let mut command = Command::new(path);
+    command.env_clear().stdin(Stdio::null());
+    for kept in ["PATH", "TMPDIR", "LLVM_PROFILE_FILE"] {
+        if let Some(value) = std::env::var_os(kept) {
+            command.env(kept, value);
+        }
+    }
+    command
+}
+
+fn operator(arguments: &[&str]) -> Command {
+    let mut command = program(env!("CARGO_BIN_EXE_slipway-operator"));
+    command.args(arguments);
+    command
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The objects that a command prints, as kinds and names.
+fn printed(arguments: &[&str]) -> Vec<(String, String)> {
+    let output = operator(arguments).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+    let objects: Vec<Value> = serde_yaml::from_multiple(&text(&output.stdout)).unwrap();
+    let name = |object: &Value| object["metadata"]["name"].as_str().unwrap().to_owned();
+    objects.iter().map(|object| (object["kind"].as_str().unwrap().to_owned(), name(object))).collect()
+}
+
+#[test]
+fn what_an_installation_needs_is_printed_for_those_controllers_that_run() {
+    let definition = |name: &str| ("CustomResourceDefinition".to_owned(), name.to_owned());
+    assert_eq!(printed(&["crd", "--controllers", "hello"]), [definition("hellos.demo.example.com")]);
+    assert_eq!(printed(&["crd"]).len(), 2);
+    assert_eq!(printed(&["crd", "--controllers", "drain"]), []);
+
+    let roles = printed(&["rbac", "--controllers", "hello", "--namespace", "shop", "--install-namespace", "ops"]);
+    assert!(roles.contains(&("Role".to_owned(), "slipway-operator-hello".to_owned())), "{roles:?}");
+    assert!(!roles.iter().any(|(_, name)| name.contains("drain") || name.contains("multinic")), "{roles:?}");
+
+    let webhooks = printed(&["webhooks", "--namespace", "shop"]);
+    let named = |kind: &str| (kind.to_owned(), "slipway-drain".to_owned());
+    assert_eq!(webhooks, [named("ValidatingWebhookConfiguration"), named("MutatingWebhookConfiguration")]);
+}
+
+#[test]
+fn what_cannot_be_done_is_said_in_a_line_and_by_the_exit_code() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path.to_string_lossy().into_owned()
+    };
+    let misspelt = file("misspelt.yaml", "multinic: {agentImag: one}\n");
+    let unsound = file("unsound.yaml", "leaderElection: {enabled: true, leaseDuration: 1s, renewDeadline: 5s}\n");
+    let cluster = file("cluster", &kubeconfig("http://127.0.0.1:1"));
+    let absent = directory.path().join("absent").to_string_lossy().into_owned();
+    for (arguments, kubeconfig, code, said) in [
+        (&["run", "--settings", &absent][..], &cluster, 2, "failed to read settings"),
+        (&["run", "--settings", &misspelt], &cluster, 2, "agentImag"),
+        (&["run", "--settings", &unsound], &cluster, 2, "leader election"),
+        (&["run", "--log", "slipway=loud"], &cluster, 2, "log filter"),
+        (&["run", "--otlp-endpoint", "no address"], &cluster, 2, "traces"),
+        (&["run", "--controllers", "hallo"], &cluster, 2, "hallo"),
+        (&["run"], &absent, 3, "failed to find a cluster"),
+        (&["drain-release", "--all"], &absent, 3, "failed to find a cluster"),
+        (&["drain-release", "--all"], &cluster, 3, "failed to list Pods"),
+        (&["drain-release"], &cluster, 2, "--all"),
+    ] {
+        let output = operator(arguments).env("KUBECONFIG", kubeconfig).output().unwrap();
+        let errors = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {errors}");
+        assert!(errors.contains(said), "{arguments:?}: {errors}");
+    }
+}
+
+#[test]
+fn nothing_is_printed_to_nobody_and_that_is_an_error() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = operator(&["crd"]).stdout(full).output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stderr).contains("failed to write")), (Some(1), true));
+}
+
+fn kubeconfig(server: &str) -> String {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "here",
+        "clusters": [{ "name": "here", "cluster": { "server": server } }],
+        "users": [{ "name": "me", "user": { "token": "a-token-that-nobody-must-see" } }],
+        "contexts": [{ "name": "here", "context": { "cluster": "here", "user": "me", "namespace": "here" } }],
+    })
+    .to_string()
+}
+
+/// An API server with nothing in it: lists are empty, watches stay open, everything else is not found.
+fn empty_api_server() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            std::thread::spawn(move || answer(&stream));
+        }
+    });
+    format!("http://{address}")
+}
+
+fn answer(stream: &TcpStream) {
+    let mut reader = BufReader::new(stream);
+    loop {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if reader.read_line(&mut head).unwrap_or(0) == 0 {
+                return;
+            }
+        }
+        let length = head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+        let mut body = vec![0; length.unwrap_or(0)];
+        if reader.read_exact(&mut body).is_err() {
+            return;
+        }
+        let target = head.split(' ').nth(1).unwrap_or_default();
+        let last = target.split('?').next().unwrap_or_default().rsplit('/').next().unwrap_or_default();
+        let mut writer = stream;
+        if target.contains("watch=") {
+            let _ = write!(
+                writer,
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+            );
+            continue;
+        }
+        let lists = ["hellos", "multinicnodeconfigs", "nodes", "pods", "jobs", "namespaces", "configmaps"];
+        let (status, value) = if head.starts_with("GET") && lists.contains(&last) {
+            let kind = if last == "hellos" { "HelloList" } else { "List" };
+            ("200 OK", json!({ "apiVersion": "v1", "kind": kind, "metadata": { "resourceVersion": "1" }, "items": [] }))
+        } else {
+            let status = json!({
+                "apiVersion": "v1", "kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404, "message": "no",
+            });
+            ("404 Not Found", status)
+        };
+        let value = value.to_string();
+        let head =
+            format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", value.len());
+        if write!(writer, "{head}{value}").is_err() {
+            return;
+        }
+    }
+}
+
+/// What an agent makes of its environment: its exit code and its summary.
+fn agent(environment: &[(&str, &str)]) -> (i32, Value) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("termination-log");
+    let mut command = program(env!("CARGO_BIN_EXE_multinic-agent"));
+    command.env("TERMINATION_MESSAGE_PATH", &path).envs(environment.iter().copied());
+    let output = command.output().unwrap();
+    let code = output.status.code().unwrap();
+    let summary = std::fs::read_to_string(path).unwrap_or_else(|_| panic!("no summary: {}", text(&output.stdout)));
+    (code, serde_json::from_str(&summary).unwrap())
+}
+
+#[test]
+fn an_agent_that_is_asked_for_nonsense_touches_nothing_and_says_why() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path.to_string_lossy().into_owned()
+    };
+    let empty = file("empty.json", "{}");
+    let absent = directory.path().join("absent.json").to_string_lossy().into_owned();
+    for (environment, said) in [
+        (&[][..], "MULTINIC_SPEC is not set"),
+        (&[("AGENT_ACTION", "dance")], "dance"),
+        (&[("MULTINIC_SPEC", "not json")], "MULTINIC_SPEC"),
+        (&[("DATA_SOURCE", "file"), ("MULTINIC_SPEC_FILE", &absent)], "absent.json"),
+        (&[("DATA_SOURCE", "file"), ("MULTINIC_SPEC_FILE", &empty), ("LOG_LEVEL", "loud")], "empty.json"),
+    ] {
+        let (code, summary) = agent(&[environment, &[("NODE_NAME", "worker-1")]].concat());
+        assert_eq!(code, 2, "{environment:?}: {summary:#}");
+        assert_eq!(summary["node"], "worker-1");
+        assert!(summary["error"].to_string().contains(said), "{environment:?}: {summary:#}");
+    }
+}
+
+#[test]
+fn an_agent_that_cannot_ask_the_cluster_blames_nobodys_input() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("kubeconfig");
+    let kubeconfig_at = path.to_string_lossy().into_owned();
+    let environment = [
+        ("DATA_SOURCE", "nodecr"),
+        ("NODE_NAME", "worker-1"),
+        ("NODE_CR_NAMESPACE", "multinic-system"),
+        ("MULTINIC_OS", "Netplan"),
+        ("KUBECONFIG", kubeconfig_at.as_str()),
+    ];
+    for server in ["http://127.0.0.1:1", &empty_api_server()] {
+        std::fs::write(&path, kubeconfig(server)).unwrap();
+        let (code, summary) = agent(&environment);
+        assert_eq!(code, 3, "{summary:#}");
+        assert!(summary["error"].to_string().contains("multinic-system/worker-1"), "{summary:#}");
+    }
+}
+
+/// Looks at this machine's links, and changes nothing.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_agent_that_only_looks_says_what_is_not_as_it_should_be() {
+    let spec = json!({
+        "nodeName": "worker-1", "configUid": "u", "generation": 3, "os": "Netplan",
+        "interfaces": [{ "id": 1, "name": "multinic1", "mac": "02:00:00:00:00:99" }],
+    });
+    let (code, summary) = agent(&[("AGENT_ACTION", "verify"), ("MULTINIC_SPEC", &spec.to_string())]);
+    assert_eq!(code, 1, "{summary:#}");
+    assert_eq!([&summary["action"], &summary["generation"]], [&json!("verify"), &json!(3)]);
+    assert!(summary["interfaces"][0].to_string().contains("02:00:00:00:00:99"), "{summary:#}");
+}
