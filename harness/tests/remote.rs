@@ -79,8 +79,9 @@ impl Place {
     }
 
     /// The command, in this directory, with this cache and that server.
-    fn slipway(&self, mirror: &Mirror, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_slipway"))
+    fn command(&self, mirror: &Mirror, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_slipway"));
+        command
             .args(arguments)
             .current_dir(self.path())
             .env("NO_COLOR", "1")
@@ -88,9 +89,12 @@ impl Place {
             .env("SLIPWAY_SLINT_BASE_URL", mirror.url())
             .env("SLIPWAY_SLINT_API_URL", mirror.url())
             .env_remove("SLIPWAY_REMOTE")
-            .stdin(Stdio::null())
-            .output()
-            .unwrap()
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn slipway(&self, mirror: &Mirror, arguments: &[&str]) -> Output {
+        self.command(mirror, arguments).output().unwrap()
     }
 
     fn write(&self, name: &str, content: &str) {
@@ -364,6 +368,41 @@ fn update_moves_the_pin_keeps_what_people_wrote_and_shows_what_changes() {
     let again = place.slipway(&mirror, &["slint", "update", "--to", "v2"]);
     ends(&again, 0);
     assert!(out(&again).contains("says so already"));
+}
+
+#[test]
+fn update_pins_what_was_written_without_a_pin() {
+    let place = Place::new();
+    let pinned = text(NEXT, OTHER_POLICY, None).replace("# v1", "# v2");
+    place.write(
+        "slint/remote.yaml",
+        &pinned.replace(NEXT, "main").replace(Digest::of(OTHER_POLICY.as_bytes()).as_str(), "new"),
+    );
+    let mirror = Mirror::new(|asked, _| match asked.path.as_str() {
+        "/repos/o/r/commits/v2" => Reply::file(NEXT),
+        _ => Reply::file(OTHER_POLICY),
+    });
+    ends(&place.slipway(&mirror, &["slint", "fetch"]), 2);
+    ends(&place.slipway(&mirror, &["slint", "update", "--to", "v2"]), 0);
+    assert_eq!(place.read("slint/remote.yaml"), pinned);
+}
+
+#[test]
+fn the_proxy_of_the_environment_is_asked_but_not_for_this_machine() {
+    let place = Place::new();
+    place.write("slint/remote.yaml", &text(COMMIT, POLICY, None));
+    let (mirror, proxy) = (Mirror::new(|_, _| Reply::file(POLICY)), Mirror::new(|_, _| Reply::HangUp));
+    let fetch = |base: &str| {
+        let mut command = place.command(&mirror, &["slint", "fetch", "--base-url", base]);
+        for name in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY"] {
+            command.env(name, proxy.url());
+        }
+        command.env_remove("NO_PROXY").env_remove("no_proxy").output().unwrap()
+    };
+    ends(&fetch(&mirror.url()), 0);
+    assert!(proxy.asked().is_empty());
+    ends(&fetch("https://raw.invalid"), 0);
+    assert_eq!(proxy.asked().iter().map(|asked| asked.path.as_str()).collect::<Vec<_>>(), ["raw.invalid:443"; 3]);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use super::provenance::Source;
 use super::reference::{File, Reference};
 
 /// How many files are asked for at once; a server of raw files is not to be pressed.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 8;
 
 /// Whom to ask.
 #[derive(Debug)]

@@ -52,6 +52,11 @@ impl FromStr for Commit {
 }
 
 impl Commit {
+    /// No commit there is: what stands in until one is found.
+    pub fn unknown() -> Self {
+        Self("0".repeat(COMMIT_DIGITS))
+    }
+
     /// All of it, in lower case.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -91,6 +96,11 @@ impl FromStr for Digest {
 }
 
 impl Digest {
+    /// The hash of nothing there is: what stands in until one is known.
+    pub fn unknown() -> Self {
+        Self("0".repeat(DIGEST_DIGITS))
+    }
+
     /// Of some bytes.
     pub fn of(bytes: &[u8]) -> Self {
         let mut text = String::with_capacity(DIGEST_DIGITS);

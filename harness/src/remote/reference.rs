@@ -99,13 +99,26 @@ impl Reference {
     /// # Errors
     /// Everything that is wrong with it, in the order of its places.
     pub fn parse(source: SourceFile) -> Result<Self, Vec<Problem>> {
+        Self::read(source, Pins::Needed)
+    }
+
+    /// Reads a reference that is about to be moved: whatever stands for the commit and the hashes is to be replaced, so
+    /// it may be a tag, or a word that holds the place of a new file's hash.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn parse_to_move(source: SourceFile) -> Result<Self, Vec<Problem>> {
+        Self::read(source, Pins::ToCome)
+    }
+
+    fn read(source: SourceFile, pins: Pins) -> Result<Self, Vec<Problem>> {
         let documents = tree::parse(source.text())
             .map_err(|error| vec![Problem::at(&source, error.span, format!("this is no YAML: {}", error.message))])?;
         let [root] = documents.as_slice() else {
             let place = documents.get(1).map_or(0..0, |second| second.span.clone());
             return Err(vec![Problem::at(&source, place, "a reference is one YAML document")]);
         };
-        let mut reader = Reader { source: &source, problems: Vec::new() };
+        let mut reader = Reader { source: &source, pins, problems: Vec::new() };
         let read = reader.reference(root);
         let mut problems = reader.problems;
         match read {
@@ -134,9 +147,17 @@ impl Reference {
     }
 }
 
+/// Whether commit and hashes must be there already.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pins {
+    Needed,
+    ToCome,
+}
+
 /// Reads on after a problem, so that all of them are told at once.
 struct Reader<'a> {
     source: &'a SourceFile,
+    pins: Pins,
     problems: Vec<Problem>,
 }
 
@@ -214,7 +235,23 @@ impl Reader<'_> {
         }
     }
 
+    /// What stands in for a pin that is to come, wherever something stands for it.
+    fn to_come<T>(&self, node: &Node, known: Option<T>, unknown: T) -> Option<Placed<T>> {
+        let is_word = !matches!(node.kind, Kind::Map(_) | Kind::List(_) | Kind::Null);
+        (self.pins == Pins::ToCome && is_word)
+            .then(|| Placed { value: known.unwrap_or(unknown), span: node.span.clone() })
+    }
+
+    fn digest(&mut self, node: &Node) -> Option<Placed<Digest>> {
+        let known = node.text().and_then(|text| text.parse().ok());
+        self.to_come(node, known, Digest::unknown()).or_else(|| self.word(node))
+    }
+
     fn commit(&mut self, node: &Node) -> Option<Placed<Commit>> {
+        let known = node.text().and_then(|text| text.parse().ok());
+        if let Some(placed) = self.to_come(node, known, Commit::unknown()) {
+            return Some(placed);
+        }
         let text = self.written(node)?;
         match text.parse() {
             Ok(value) => Some(Placed { value, span: node.span.clone() }),
@@ -255,7 +292,7 @@ impl Reader<'_> {
     fn file(&mut self, node: &Node) -> Option<File> {
         let [path, used, sha256] = self.fields(node, "a file", FILE_KEYS)?;
         let path = path.and_then(|node| self.word::<FilePath>(node));
-        let sha256 = sha256.and_then(|node| self.word::<Digest>(node));
+        let sha256 = sha256.and_then(|node| self.digest(node));
         let used = used.and_then(|node| {
             let word = self.written(node)?;
             let known = Use::ALL.into_iter().find(|known| known.as_str() == word);
@@ -310,6 +347,22 @@ pub(super) mod tests {
         assert!(short[0].starts_with("r.yaml:6:9: `0897b4b` is a short commit, 7 of 40 digits"), "{short:?}");
         let number = complaints(&OURS.replace(commit, "12345678"));
         assert!(number[0].contains("write it in quotes"), "{number:?}");
+    }
+
+    #[test]
+    fn a_reference_that_is_to_be_moved_needs_no_pins_yet() {
+        let text = OURS
+            .replace("0897b4b4b92df1e9d2bc6ab6b8d99031d5221b7c", "1234567")
+            .replace("fcebaad390b0280173c25d41bd81f08f29a8ee5996ac7f93a561bbd387757b37", "new");
+        let source = || SourceFile::new("r.yaml", text.clone());
+        assert_eq!(Reference::parse(source()).unwrap_err().len(), 2);
+        let reference = Reference::parse_to_move(source()).unwrap();
+        assert_eq!(reference.commit.value, Commit::unknown());
+        assert_eq!(reference.files[0].sha256.value, Digest::unknown());
+        assert_eq!(&text[reference.commit.span.clone()], "1234567");
+        assert!(reference.files[1].sha256.value != Digest::unknown());
+        let bad = OURS.replace("use: base-policy", "use: nothing");
+        assert!(Reference::parse_to_move(SourceFile::new("r.yaml", bad)).is_err(), "everything else must be right");
     }
 
     #[test]

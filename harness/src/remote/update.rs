@@ -17,7 +17,7 @@ use crate::scenario::diagnostic::SourceFile;
 /// The form in which GitHub says nothing but the commit.
 const ACCEPT_COMMIT: &str = "application/vnd.github.sha";
 /// How many files are asked for at once.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 8;
 /// How many lines around a change are shown.
 const CONTEXT_LINES: usize = 3;
 

@@ -16,7 +16,7 @@ use crate::remote::merge::{self, Effective, Layer, LayerError};
 use crate::remote::origin::BaseUrl;
 use crate::remote::provenance::{Provenance, Source};
 use crate::remote::reference::Reference;
-use crate::scenario::diagnostic::SourceFile;
+use crate::scenario::diagnostic::{Problem, SourceFile};
 
 /// The largest file that somebody wrote by hand.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -31,6 +31,14 @@ struct StandIn(String);
 /// # Errors
 /// [`Failure::Input`], after everything that is wrong with it has been shown.
 pub(super) fn read(settings: &ReferenceSettings, printer: &Printer) -> Result<Option<Reference>, Failure> {
+    read_as(Reference::parse, settings, printer)
+}
+
+fn read_as(
+    parse: impl FnOnce(SourceFile) -> Result<Reference, Vec<Problem>>,
+    settings: &ReferenceSettings,
+    printer: &Printer,
+) -> Result<Option<Reference>, Failure> {
     let name = settings.file.display().to_string();
     let text = match read_text(&settings.file) {
         Ok(text) => text,
@@ -42,7 +50,7 @@ pub(super) fn read(settings: &ReferenceSettings, printer: &Printer) -> Result<Op
             });
         }
     };
-    Reference::parse(SourceFile::new(&name, text)).map(Some).map_err(|problems| {
+    parse(SourceFile::new(&name, text)).map(Some).map_err(|problems| {
         for problem in &problems {
             printer.note(problem.render(printer.colours_errors()).trim_end());
             printer.note("");
@@ -56,8 +64,24 @@ pub(super) fn read(settings: &ReferenceSettings, printer: &Printer) -> Result<Op
 /// # Errors
 /// As [`read`].
 pub(super) fn need(settings: &ReferenceSettings, printer: &Printer) -> Result<Reference, Failure> {
+    need_as(Reference::parse, settings, printer)
+}
+
+/// Reads the reference to move it.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn need_to_move(settings: &ReferenceSettings, printer: &Printer) -> Result<Reference, Failure> {
+    need_as(Reference::parse_to_move, settings, printer)
+}
+
+fn need_as(
+    parse: impl FnOnce(SourceFile) -> Result<Reference, Vec<Problem>>,
+    settings: &ReferenceSettings,
+    printer: &Printer,
+) -> Result<Reference, Failure> {
     let wanted = ReferenceSettings { is_wanted: true, ..settings.clone() };
-    read(&wanted, printer)?
+    read_as(parse, &wanted, printer)?
         .ok_or_else(|| Failure::Input { what: format!("there is no {}", settings.file.display()), source: None })
 }
 

@@ -1,7 +1,9 @@
 //! `slipway slint`: fetches, verifies, shows and moves the kube-slint reference.
 
 use super::Failure;
-use super::reference::{acquire_failure, base, cache, check, effective, fetch_failure, need, network, read_text, wait};
+use super::reference::{
+    acquire_failure, base, cache, check, effective, fetch_failure, need, need_to_move, network, read_text, wait,
+};
 use crate::cli::exit::Exit;
 use crate::cli::printer::Printer;
 use crate::cli::settings::{ReferenceSettings, RemoteMode, ShowSettings, SlintSettings, UpdateSettings};
@@ -177,7 +179,7 @@ fn table(rows: &[Row]) -> Vec<String> {
 }
 
 fn update(settings: &UpdateSettings, printer: &Printer) -> Result<Exit, Failure> {
-    let reference = need(&settings.reference, printer)?;
+    let reference = need_to_move(&settings.reference, printer)?;
     let (cache, api, raw) = (cache(&settings.reference), network(&settings.api)?, network(&settings.reference.base)?);
     let revision = &settings.to;
     let (commit, files) = wait(async {
