@@ -5,6 +5,7 @@
 
 mod client;
 mod controllers;
+mod disks;
 pub mod door;
 pub mod node;
 mod observer;
@@ -21,7 +22,7 @@ use std::time::Duration;
 use futures::future::{BoxFuture, FutureExt, TryFutureExt};
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Service};
+use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolumeClaim, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -45,7 +46,9 @@ use controllers::job::JobController;
 use controllers::namespace::NamespaceController;
 use controllers::orphans::OrphanCollector;
 use controllers::scheduler::Scheduler;
+use controllers::volumes::VolumeBinder;
 use controllers::workload::{self, ownership};
+use disks::Disks;
 use door::{Door, DoorConfig, DoorError};
 use node::containers::Containers;
 use node::gateway::Gateway;
@@ -129,6 +132,7 @@ pub struct Cluster {
     logs: Logs,
     containers: Containers,
     tcp: Tcp,
+    disks: Disks,
     pods: Informer<Pod>,
     services: Services,
     /// Ends everything when it is dropped.
@@ -158,7 +162,8 @@ impl Cluster {
         let services = Services::default();
         server.set_service_dialer(Arc::new(services.clone()));
         let kubelets = Kubelets::listening_to(&pods, logs.clone());
-        let tasks = Mutex::new(start_controllers(&server, &pods));
+        let disks = Disks::default();
+        let tasks = Mutex::new(start_controllers(&server, &pods, &disks));
         let cluster = Self {
             server,
             programs: images::all(config.programs),
@@ -168,6 +173,7 @@ impl Cluster {
             logs,
             containers,
             tcp,
+            disks,
             pods,
             services,
             tasks,
@@ -213,6 +219,7 @@ impl Cluster {
             logs: self.logs.clone(),
             containers: self.containers.clone(),
             tcp: self.tcp.clone(),
+            disks: self.disks.clone(),
             pods: self.pods.clone(),
         });
         Ok(())
@@ -331,7 +338,7 @@ async fn register(client: &kube::Client, node: &serde_json::Value) -> Result<(),
 }
 
 /// Starts the caches and the controllers.
-fn start_controllers(server: &ApiServer, pods: &Informer<Pod>) -> JoinSet<()> {
+fn start_controllers(server: &ApiServer, pods: &Informer<Pod>, disks: &Disks) -> JoinSet<()> {
     let clock = server.clock();
     let user = |name: &str| User::new(name, ["system:masters"]);
     let manager = client::client(server, user("system:kube-controller-manager"), "kube-controller-manager");
@@ -339,6 +346,7 @@ fn start_controllers(server: &ApiServer, pods: &Informer<Pod>) -> JoinSet<()> {
 
     let jobs: Informer<Job> = Informer::new(ownership::index);
     let nodes: Informer<Node> = Informer::new(|_| None);
+    let claims: Informer<PersistentVolumeClaim> = Informer::new(|_| None);
     let services: Informer<Service> = Informer::new(|_| None);
     let slices: Informer<EndpointSlice> = Informer::new(endpointslice::service_of);
     let namespaces: Informer<Namespace> = Informer::new(|_| None);
@@ -351,7 +359,7 @@ fn start_controllers(server: &ApiServer, pods: &Informer<Pod>) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     let job = JobController::new(manager.clone(), clock, jobs.clone(), pods.clone());
     tasks.spawn(job.run());
-    let scheduler = Scheduler::new(scheduling, clock, nodes.clone(), pods.clone());
+    let scheduler = Scheduler::new(scheduling, clock, nodes.clone(), pods.clone(), claims.clone());
     tasks.spawn(scheduler.run());
     let orphans = OrphanCollector::new(manager.clone(), clock, nodes.clone(), pods.clone());
     tasks.spawn(orphans.run());
@@ -360,7 +368,10 @@ fn start_controllers(server: &ApiServer, pods: &Informer<Pod>) -> JoinSet<()> {
     tasks.spawn(endpoints.run());
     let disruption = DisruptionController::new(server.clone(), manager.clone(), budgets.clone(), pods.clone());
     tasks.spawn(disruption.run());
-    let shared = workload::start::Shared { pods: pods.clone(), nodes: nodes.clone(), jobs: jobs.clone() };
+    let binder = VolumeBinder::new(manager.clone(), claims.clone(), disks.clone());
+    tasks.spawn(binder.run());
+    let (of_pods, on_nodes) = (pods.clone(), nodes.clone());
+    let shared = workload::start::Shared { pods: of_pods, nodes: on_nodes, jobs: jobs.clone(), claims: claims.clone() };
     workload::start::all(&mut tasks, &manager, clock, &shared);
     let namespace = NamespaceController::new(server.clone(), manager.clone(), clock, namespaces.clone());
     let garbage = GarbageCollector::new(server.clone(), manager.clone(), kinds_changed, namespace.when_objects_go());
@@ -369,6 +380,7 @@ fn start_controllers(server: &ApiServer, pods: &Informer<Pod>) -> JoinSet<()> {
     // The caches last: every handler hears every event.
     tasks.spawn(pods.clone().run(Api::all(manager.clone())));
     tasks.spawn(jobs.run(Api::all(manager.clone())));
+    tasks.spawn(claims.run(Api::all(manager.clone())));
     tasks.spawn(services.run(Api::all(manager.clone())));
     tasks.spawn(slices.run(Api::all(manager.clone())));
     tasks.spawn(budgets.run(Api::all(manager.clone())));

@@ -1,7 +1,8 @@
-//! Gives claims their volumes: a directory of the node for each, bound as soon as it is asked for.
+//! Gives claims their volumes: a disk of the cluster for each, bound as soon as it is asked for.
 //!
 //! Claims of the class `standard`, or of none, are served; others wait, as they would for a provisioner that is not
-//! there. The class appears with the first claim, so that a cluster without claims writes nothing.
+//! there. The class appears with the first claim, so that a cluster without claims writes nothing. A disk goes with its
+//! claim, unless its volume says that it is to be retained.
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
@@ -9,7 +10,7 @@ use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, Error, ResourceExt};
 use serde_json::json;
 
-use super::super::node::kubelet::volumes::claim_directory;
+use super::super::disks::Disks;
 use super::informer::{Change, Informer, Key};
 use super::queue::Queue;
 use super::workload::objects::Objects;
@@ -19,7 +20,7 @@ use super::workload::{answer, pods};
 const CLASS: &str = "standard";
 
 /// Who makes the volumes.
-const PROVISIONER: &str = "slipway.dev/node-directory";
+const PROVISIONER: &str = "disk.slipway.dev";
 
 /// What waits to be looked at.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,12 +35,17 @@ enum Work {
 pub(in crate::cluster::embedded) struct VolumeBinder {
     client: Client,
     claims: Objects<PersistentVolumeClaim>,
+    disks: Disks,
     queue: Queue<Work>,
 }
 
 impl VolumeBinder {
-    /// A controller that hears of claims from the cache.
-    pub(in crate::cluster::embedded) fn new(client: Client, claims: Informer<PersistentVolumeClaim>) -> Self {
+    /// A controller that hears of claims from the cache, and keeps volumes on these disks.
+    pub(in crate::cluster::embedded) fn new(
+        client: Client,
+        claims: Informer<PersistentVolumeClaim>,
+        disks: Disks,
+    ) -> Self {
         let queue = Queue::new();
         let work = queue.clone();
         claims.on_change(move |change| match change {
@@ -47,7 +53,7 @@ impl VolumeBinder {
             Change::Applied { .. } => {}
             Change::Deleted(claim) => work.add(Work::Reclaim(volume_name(claim))),
         });
-        Self { claims: Objects::new(client.clone(), claims), client, queue }
+        Self { claims: Objects::new(client.clone(), claims), client, disks, queue }
     }
 
     /// Works until it is dropped.
@@ -87,7 +93,7 @@ impl VolumeBinder {
                     "apiVersion": "v1", "kind": "PersistentVolumeClaim",
                     "namespace": key.namespace, "name": key.name, "uid": pods::uid(claim.as_ref()),
                 },
-                "hostPath": {"path": claim_directory(&key.namespace, &key.name), "type": "DirectoryOrCreate"},
+                "csi": {"driver": PROVISIONER, "volumeHandle": name},
                 "persistentVolumeReclaimPolicy": "Delete",
                 "storageClassName": CLASS,
                 "volumeMode": spec.volume_mode,
@@ -118,10 +124,20 @@ impl VolumeBinder {
         answer::unless_gone(patched).map(drop)
     }
 
-    /// The volume goes with its claim.
-    async fn reclaim(&self, volume: &str) -> Result<(), Error> {
+    /// The volume goes with its claim, or stays behind without one.
+    async fn reclaim(&self, name: &str) -> Result<(), Error> {
         let volumes: Api<PersistentVolume> = Api::all(self.client.clone());
-        answer::unless_gone(volumes.delete(volume, &DeleteParams::default()).await).map(drop)
+        let Some(volume) = volumes.get_opt(name).await? else { return Ok(()) };
+        let policy = volume.spec.and_then(|spec| spec.persistent_volume_reclaim_policy);
+        if policy.as_deref() == Some("Retain") {
+            let released = Patch::Merge(json!({"status": {"phase": "Released"}}));
+            let patched = volumes.patch_status(name, &PatchParams::default(), &released).await;
+            return answer::unless_gone(patched).map(drop);
+        }
+        if let Err(error) = self.disks.remove(name) {
+            tracing::debug!(%error, name, "cannot remove the disk");
+        }
+        answer::unless_gone(volumes.delete(name, &DeleteParams::default()).await).map(drop)
     }
 
     async fn ensure_class(&self) -> Result<(), Error> {

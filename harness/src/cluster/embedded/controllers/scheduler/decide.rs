@@ -3,13 +3,14 @@
 //! The filters are asked in the scheduler's own order and the first that refuses a node names the reason. Neither
 //! preemption nor resource claims exist here, and the message says so as the scheduler's does when neither would help.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Container, Node, Pod, PodSpec, Taint};
+use k8s_openapi::api::core::v1::{Node, PersistentVolumeClaim, Pod, PodSpec, Taint};
 use kube::ResourceExt;
 
 use super::fit::{matches_selector, matches_term, tolerates};
+use super::load::{Footprint, Load, Loads};
 use super::quantity;
 
 /// Pods a node takes that says nothing of it, as the kubelet has it.
@@ -32,36 +33,64 @@ struct Refusal {
     by_pods: bool,
 }
 
-/// A node, with the Pods that are on it and have not ended.
-pub(super) struct Candidate {
-    /// The node.
-    pub(super) node: Arc<Node>,
-    /// Its Pods.
-    pub(super) pods: Vec<Arc<Pod>>,
-}
-
-/// Chooses: the node that is least used, by name where several are.
-pub(super) fn choose(pod: &Pod, candidates: &[Candidate]) -> Choice {
+/// Chooses: the node with the fewest Pods, by name where several have as many. `claim` finds the claims that the Pod
+/// names.
+pub(super) fn choose(
+    pod: &Pod,
+    nodes: &[Arc<Node>],
+    loads: &Loads,
+    claim: impl Fn(&str) -> Option<Arc<PersistentVolumeClaim>>,
+) -> Choice {
     let default = PodSpec::default();
     let spec = pod.spec.as_ref().unwrap_or(&default);
-    if candidates.is_empty() {
+    if nodes.is_empty() {
         return Choice::Nowhere("no nodes available to schedule pods".to_owned());
     }
+    if let Some(reason) = missing_claim(pod, spec, claim) {
+        return Choice::Nowhere(unavailable(nodes.len(), &reason, &unhelpful(nodes.len())));
+    }
+    let (empty, wanted) = (Load::default(), Footprint::of(spec));
     let mut refusals = Vec::new();
     let mut feasible = Vec::new();
-    for candidate in candidates {
-        let refused = refuse(spec, candidate);
-        if refused.is_empty() { feasible.push(candidate) } else { refusals.push(refused) }
+    for node in nodes {
+        let load = loads.of(name(node)).unwrap_or(&empty);
+        let refused = refuse(spec, &wanted, node, load);
+        if refused.is_empty() { feasible.push((node, load)) } else { refusals.push(refused) }
     }
-    let best = feasible.into_iter().min_by_key(|candidate| {
-        let avoided = untolerated(spec, &candidate.node, "PreferNoSchedule").count();
-        let preferred = std::cmp::Reverse(preference(spec, &candidate.node));
-        (avoided, preferred, candidate.pods.len(), candidate.node.name_any())
+    let best = feasible.into_iter().min_by_key(|(node, load)| {
+        let avoided = untolerated(spec, node, "PreferNoSchedule").count();
+        let preferred = std::cmp::Reverse(preference(spec, node));
+        (avoided, preferred, load.pods(), name(node))
     });
     best.map_or_else(
-        || Choice::Nowhere(message(candidates.len(), &refusals)),
-        |best| Choice::Node(best.node.name_any()),
+        || Choice::Nowhere(message(nodes.len(), &refusals)),
+        |(best, _)| Choice::Node(name(best).to_owned()),
     )
+}
+
+fn name(node: &Node) -> &str {
+    node.metadata.name.as_deref().unwrap_or_default()
+}
+
+/// Which of its claims keeps a Pod from every node.
+fn missing_claim(
+    pod: &Pod,
+    spec: &PodSpec,
+    claim: impl Fn(&str) -> Option<Arc<PersistentVolumeClaim>>,
+) -> Option<String> {
+    let named = spec.volumes.iter().flatten().filter_map(|volume| {
+        let made = || volume.ephemeral.as_ref().map(|_| format!("{}-{}", pod.name_any(), volume.name));
+        volume.persistent_volume_claim.as_ref().map(|claim| claim.claim_name.clone()).or_else(made)
+    });
+    let mut unbound = false;
+    for name in named {
+        let Some(claim) = claim(&name) else { return Some(format!("persistentvolumeclaim \"{name}\" not found")) };
+        if claim.metadata.deletion_timestamp.is_some() {
+            return Some(format!("persistentvolumeclaim \"{name}\" is being deleted"));
+        }
+        unbound |= claim.status.as_ref().and_then(|status| status.phase.as_deref()) != Some("Bound");
+    }
+    unbound.then(|| "pod has unbound immediate PersistentVolumeClaims".to_owned())
 }
 
 /// `0/3 nodes are available: 1 node(s) …, 2 node(s) …. no new claims to deallocate, preemption: …`
@@ -78,19 +107,22 @@ fn message(nodes: usize, refusals: &[Vec<Refusal>]) -> String {
         hopes.push(format!("{by_pods} No preemption victims found for incoming pod"));
     }
     if nodes > by_pods {
-        hopes.push(format!("{} Preemption is not helpful for scheduling", nodes - by_pods));
+        hopes.push(unhelpful(nodes - by_pods));
     }
     hopes.sort();
-    let available = format!("0/{nodes} nodes are available:");
-    format!(
-        "{available} {}. no new claims to deallocate, preemption: {available} {}.",
-        reasons.join(", "),
-        hopes.join(", ")
-    )
+    unavailable(nodes, &reasons.join(", "), &hopes.join(", "))
 }
 
-fn refuse(spec: &PodSpec, candidate: &Candidate) -> Vec<Refusal> {
-    let node = &candidate.node;
+fn unhelpful(nodes: usize) -> String {
+    format!("{nodes} Preemption is not helpful for scheduling")
+}
+
+fn unavailable(nodes: usize, reasons: &str, hopes: &str) -> String {
+    let available = format!("0/{nodes} nodes are available:");
+    format!("{available} {reasons}. no new claims to deallocate, preemption: {available} {hopes}.")
+}
+
+fn refuse(spec: &PodSpec, wanted: &Footprint, node: &Node, load: &Load) -> Vec<Refusal> {
     let firm = |reason: &str| vec![Refusal { reason: reason.to_owned(), by_pods: false }];
     if is_cordoned(node) && !tolerates_cordon(spec) {
         return firm("node(s) were unschedulable");
@@ -102,11 +134,11 @@ fn refuse(spec: &PodSpec, candidate: &Candidate) -> Vec<Refusal> {
     if !matches_selector(spec, node) {
         return firm("node(s) didn't match Pod's node affinity/selector");
     }
-    if ports_clash(spec, &candidate.pods) {
+    if load.clashes(wanted) {
         let reason = "node(s) didn't have free ports for the requested pod ports".to_owned();
         return vec![Refusal { reason, by_pods: true }];
     }
-    missing_resources(spec, candidate)
+    missing_resources(wanted, node, load)
 }
 
 fn is_cordoned(node: &Node) -> bool {
@@ -141,72 +173,19 @@ fn preference(spec: &PodSpec, node: &Node) -> i32 {
     met.map(|preferred| preferred.weight).sum()
 }
 
-/// A port of the host: protocol, address and number.
-type HostPort = (String, String, i32);
-
-fn host_ports(spec: &PodSpec) -> impl Iterator<Item = HostPort> {
-    let host_network = spec.host_network == Some(true);
-    let ports = spec.containers.iter().flat_map(|container| container.ports.iter().flatten());
-    ports.filter_map(move |port| {
-        let number = port.host_port.or(host_network.then_some(port.container_port)).filter(|number| *number > 0)?;
-        let protocol = port.protocol.clone().unwrap_or_else(|| "TCP".to_owned());
-        let address = port.host_ip.clone().filter(|ip| !ip.is_empty()).unwrap_or_else(|| "0.0.0.0".to_owned());
-        Some((protocol, address, number))
-    })
-}
-
-fn ports_clash(spec: &PodSpec, pods: &[Arc<Pod>]) -> bool {
-    let taken: BTreeSet<HostPort> = pods.iter().filter_map(|pod| pod.spec.as_ref()).flat_map(host_ports).collect();
-    let clashes = |(protocol, address, number): &HostPort| {
-        let same_ip = |other: &str| address == other || address == "0.0.0.0" || other == "0.0.0.0";
-        taken.iter().any(|taken| taken.0 == *protocol && taken.2 == *number && same_ip(&taken.1))
-    };
-    host_ports(spec).any(|port| clashes(&port))
-}
-
-fn missing_resources(spec: &PodSpec, candidate: &Candidate) -> Vec<Refusal> {
-    let allocatable = candidate.node.status.as_ref().and_then(|status| status.allocatable.as_ref());
+fn missing_resources(wanted: &Footprint, node: &Node, load: &Load) -> Vec<Refusal> {
+    let allocatable = node.status.as_ref().and_then(|status| status.allocatable.as_ref());
     let capacity = |name: &str| allocatable.and_then(|all| all.get(name)).and_then(quantity::milli);
     let refusal = |reason: String| Refusal { reason, by_pods: true };
     let mut missing = Vec::new();
     let pods_max = capacity("pods").unwrap_or(PODS_MAX * 1000);
-    if i128::try_from(candidate.pods.len() + 1).unwrap_or(i128::MAX) * 1000 > pods_max {
+    if i128::try_from(load.pods() + 1).unwrap_or(i128::MAX) * 1000 > pods_max {
         missing.push(refusal("Too many pods".to_owned()));
     }
-    let wanted = requests(spec);
-    if wanted.values().all(|amount| *amount == 0) {
-        return missing;
-    }
-    let mut used: BTreeMap<String, i128> = BTreeMap::new();
-    for (name, amount) in candidate.pods.iter().filter_map(|pod| pod.spec.as_ref()).flat_map(requests) {
-        *used.entry(name).or_default() += amount;
-    }
-    for (name, amount) in wanted {
-        let free = capacity(&name).unwrap_or(0) - used.get(&name).copied().unwrap_or(0);
-        if amount > free {
+    for (name, amount) in wanted.requests.iter().filter(|(_, amount)| **amount > 0) {
+        if *amount > capacity(name).unwrap_or(0) - load.used(name) {
             missing.push(refusal(format!("Insufficient {name}")));
         }
     }
     missing
-}
-
-/// What a Pod asks for: the sum of its containers, or its largest init container where that is more.
-fn requests(spec: &PodSpec) -> BTreeMap<String, i128> {
-    let of = |container: &Container| -> BTreeMap<String, i128> {
-        let requests = container.resources.as_ref().and_then(|resources| resources.requests.as_ref());
-        let amounts = requests.into_iter().flatten();
-        amounts.filter_map(|(name, amount)| Some((name.clone(), quantity::milli(amount)?))).collect()
-    };
-    let mut total: BTreeMap<String, i128> = BTreeMap::new();
-    for (name, amount) in spec.containers.iter().flat_map(of) {
-        *total.entry(name).or_default() += amount;
-    }
-    for (name, amount) in spec.init_containers.iter().flatten().flat_map(of) {
-        let slot = total.entry(name).or_default();
-        *slot = amount.max(*slot);
-    }
-    for (name, amount) in spec.overhead.iter().flatten() {
-        *total.entry(name.clone()).or_default() += quantity::milli(amount).unwrap_or(0);
-    }
-    total
 }

@@ -2,24 +2,27 @@
 
 mod decide;
 pub(super) mod fit;
+mod load;
 mod quantity;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use k8s_openapi::api::core::v1::{Binding, Node, ObjectReference, Pod, PodCondition};
+use k8s_openapi::api::core::v1::{Binding, Node, ObjectReference, PersistentVolumeClaim, Pod, PodCondition};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::api::{Patch, PatchParams, PostParams};
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, Client};
 use serde_json::json;
 use slipway_apiserver::clock::Clock;
 
 use super::informer::{Change, Informer, Key};
 use super::queue::Queue;
 use super::recorder::{Recorder, Severity};
-use decide::{Candidate, Choice};
+use super::workload::pods::{has_ended, node as node_of};
+use decide::Choice;
+use load::Loads;
 
 /// The scheduler that Pods ask for unless they name another.
 const NAME: &str = "default-scheduler";
@@ -33,22 +36,35 @@ pub(in crate::cluster::embedded) struct Scheduler {
     clock: Clock,
     nodes: Informer<Node>,
     pods: Informer<Pod>,
+    claims: Informer<PersistentVolumeClaim>,
     recorder: Recorder,
     queue: Queue<Key>,
     waiting: Waiting,
+    loads: Arc<Mutex<Loads>>,
 }
 
 impl Scheduler {
-    /// A scheduler that hears of Pods and nodes from the caches.
+    /// A scheduler that hears of Pods, nodes and claims from the caches.
     pub(in crate::cluster::embedded) fn new(
         client: Client,
         clock: Clock,
         nodes: Informer<Node>,
         pods: Informer<Pod>,
+        claims: Informer<PersistentVolumeClaim>,
     ) -> Self {
-        let (queue, waiting) = (Queue::new(), Waiting::default());
-        let (pod_queue, pod_waiting) = (queue.clone(), Arc::clone(&waiting));
-        pods.on_change(move |change| pod_changed(change, &pod_queue, &pod_waiting));
+        let (queue, waiting, loads) = (Queue::new(), Waiting::default(), Arc::<Mutex<Loads>>::default());
+        let (pod_queue, pod_waiting, pod_loads) = (queue.clone(), Arc::clone(&waiting), Arc::clone(&loads));
+        pods.on_change(move |change| {
+            let (old, new) = match change {
+                Change::Applied { old, new } => (old.as_deref(), Some(new.as_ref())),
+                Change::Deleted(last) => (Some(last.as_ref()), None),
+            };
+            let key = Key::of(change.object().as_ref());
+            pod_loads.lock().unwrap_or_else(PoisonError::into_inner).changed(&key, old, new);
+            pod_changed(change, &pod_queue, &pod_waiting);
+        });
+        let (claim_queue, claim_waiting) = (queue.clone(), Arc::clone(&waiting));
+        claims.on_change(move |_| ask_again(&claim_queue, &claim_waiting));
         let (node_queue, node_waiting) = (queue.clone(), Arc::clone(&waiting));
         nodes.on_change(move |change| {
             if matters(change) {
@@ -56,13 +72,14 @@ impl Scheduler {
             }
         });
         let recorder = Recorder::new(client.clone(), clock, NAME, None);
-        Self { client, clock, nodes, pods, recorder, queue, waiting }
+        Self { client, clock, nodes, pods, claims, recorder, queue, waiting, loads }
     }
 
     /// Works until it is dropped.
     pub(in crate::cluster::embedded) async fn run(self) {
         self.nodes.ready().await;
         self.pods.ready().await;
+        self.claims.ready().await;
         loop {
             let key = self.queue.next().await;
             match self.schedule(&key).await {
@@ -80,7 +97,7 @@ impl Scheduler {
             self.lock_waiting().remove(key);
             return Ok(());
         };
-        match decide::choose(&pod, &self.candidates()) {
+        match self.choose(key, &pod) {
             Choice::Node(node) => {
                 self.lock_waiting().remove(key);
                 self.bind(key, &pod, node).await
@@ -92,17 +109,10 @@ impl Scheduler {
         }
     }
 
-    fn candidates(&self) -> Vec<Candidate> {
-        let mut by_node: BTreeMap<String, Vec<Arc<Pod>>> = BTreeMap::new();
-        for pod in self.pods.all() {
-            let ended = matches!(phase(&pod), "Succeeded" | "Failed");
-            if let Some(node) = node_of(&pod).filter(|_| !ended) {
-                by_node.entry(node.to_owned()).or_default().push(pod);
-            }
-        }
-        let candidate =
-            |node: Arc<Node>| Candidate { pods: by_node.remove(&node.name_any()).unwrap_or_default(), node };
-        self.nodes.all().into_iter().map(candidate).collect()
+    fn choose(&self, key: &Key, pod: &Pod) -> Choice {
+        let claim = |name: &str| self.claims.get(&Key { namespace: key.namespace.clone(), name: name.to_owned() });
+        let loads = self.loads.lock().unwrap_or_else(PoisonError::into_inner);
+        decide::choose(pod, &self.nodes.all(), &loads, claim)
     }
 
     async fn bind(&self, key: &Key, pod: &Pod, node: String) -> Result<(), kube::Error> {
@@ -168,7 +178,7 @@ impl Scheduler {
 
 fn pod_changed(change: &Change<Pod>, queue: &Queue<Key>, waiting: &Waiting) {
     let pod = change.object();
-    let ended = matches!(phase(pod), "Succeeded" | "Failed");
+    let ended = has_ended(pod);
     match change {
         Change::Applied { old, .. } if is_ours(pod) => {
             // What the scheduler itself has written of a Pod is no news.
@@ -178,7 +188,7 @@ fn pod_changed(change: &Change<Pod>, queue: &Queue<Key>, waiting: &Waiting) {
             }
         }
         // Whatever was on a node and is there no more leaves room.
-        Change::Applied { old: Some(old), .. } if ended && !matches!(phase(old), "Succeeded" | "Failed") => {
+        Change::Applied { old: Some(old), .. } if ended && !has_ended(old) => {
             ask_again(queue, waiting);
         }
         Change::Deleted(_) => {
@@ -214,15 +224,7 @@ fn is_ours(pod: &Pod) -> bool {
         && spec.scheduler_name.as_deref().unwrap_or(NAME) == NAME
         && !gated
         && pod.metadata.deletion_timestamp.is_none()
-        && !matches!(phase(pod), "Succeeded" | "Failed")
-}
-
-fn node_of(pod: &Pod) -> Option<&str> {
-    pod.spec.as_ref()?.node_name.as_deref().filter(|node| !node.is_empty())
-}
-
-fn phase(pod: &Pod) -> &str {
-    pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default()
+        && !has_ended(pod)
 }
 
 fn scheduled_condition(pod: &Pod) -> Option<&PodCondition> {

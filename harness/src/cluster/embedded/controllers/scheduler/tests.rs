@@ -4,13 +4,27 @@ use std::sync::Arc;
 
 use serde_json::{Value, from_value, json};
 
-use super::decide::{Candidate, Choice, choose};
+use k8s_openapi::api::core::v1::{Node, PersistentVolumeClaim, Pod};
+
+use super::super::informer::Key;
+use super::decide::{Choice, choose};
+use super::load::Loads;
+
+/// A node with the Pods of these specs.
+struct Candidate {
+    node: Arc<Node>,
+    pods: Vec<Pod>,
+}
 
 fn candidate(name: &str, extra: &Value, pods: &[Value]) -> Candidate {
     let mut node =
         json!({"metadata": {"name": name, "labels": {"kubernetes.io/hostname": name}}, "spec": {}, "status": {}});
     merge(&mut node, extra);
-    let pod = |spec: &Value| Arc::new(from_value(json!({"spec": spec})).expect("a pod"));
+    let pod = |spec: &Value| {
+        let mut spec = spec.clone();
+        spec["nodeName"] = name.into();
+        from_value(json!({"spec": spec})).expect("a pod")
+    };
     Candidate { node: Arc::new(from_value(node).expect("a node")), pods: pods.iter().map(pod).collect() }
 }
 
@@ -28,7 +42,21 @@ fn merge(into: &mut Value, from: &Value) {
 fn chosen(spec: &Value, candidates: &[Candidate]) -> Choice {
     let mut with_containers = json!({"containers": []});
     merge(&mut with_containers, spec);
-    choose(&from_value(json!({"spec": with_containers})).expect("a pod"), candidates)
+    let pod = from_value(json!({"metadata": {"name": "p"}, "spec": with_containers})).expect("a pod");
+    let mut loads = Loads::default();
+    for (number, pod) in candidates.iter().flat_map(|candidate| &candidate.pods).enumerate() {
+        loads.changed(&Key { namespace: "n".to_owned(), name: number.to_string() }, None, Some(pod));
+    }
+    let nodes: Vec<Arc<Node>> = candidates.iter().map(|candidate| Arc::clone(&candidate.node)).collect();
+    choose(&pod, &nodes, &loads, claim)
+}
+
+/// The claims that there are.
+fn claim(name: &str) -> Option<Arc<PersistentVolumeClaim>> {
+    let phase = if name == "bound" { "Bound" } else { "Pending" };
+    let deleted = (name == "going").then_some("2030-01-01T00:00:00Z");
+    let claim = json!({"metadata": {"name": name, "deletionTimestamp": deleted}, "status": {"phase": phase}});
+    (name != "missing").then(|| Arc::new(from_value(claim).expect("a claim")))
 }
 
 fn affinity(operator: &str, values: &[&str]) -> Value {
@@ -95,4 +123,25 @@ fn a_port_of_the_host_is_given_once() {
     let nodes = [candidate("a", &json!({}), std::slice::from_ref(&spec))];
     assert!(matches!(chosen(&spec, &nodes), Choice::Nowhere(_)));
     assert_eq!(chosen(&other, &nodes), Choice::Node("a".to_owned()));
+}
+
+#[test]
+fn a_pod_waits_for_its_claims() {
+    let nodes = [candidate("a", &json!({}), &[])];
+    let unhelpful =
+        "no new claims to deallocate, preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.";
+    let cases = [
+        ("bound", None),
+        ("unbound", Some("pod has unbound immediate PersistentVolumeClaims")),
+        ("missing", Some("persistentvolumeclaim \"missing\" not found")),
+        ("going", Some("persistentvolumeclaim \"going\" is being deleted")),
+    ];
+    for (name, reason) in cases {
+        let spec = json!({"volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": name}}]});
+        let expected = match reason {
+            None => Choice::Node("a".to_owned()),
+            Some(reason) => Choice::Nowhere(format!("0/1 nodes are available: {reason}. {unhelpful}")),
+        };
+        assert_eq!(chosen(&spec, &nodes), expected, "{name}");
+    }
 }

@@ -13,7 +13,6 @@ use super::super::deployment::DeploymentController;
 use super::super::informer::Informer;
 use super::super::replicaset::ReplicaSetController;
 use super::super::statefulset::{self, StatefulSetController};
-use super::super::volumes::VolumeBinder;
 use super::ownership;
 
 /// Caches that others use too; they are not running yet.
@@ -24,17 +23,18 @@ pub(in crate::cluster::embedded) struct Shared {
     pub(in crate::cluster::embedded) nodes: Informer<Node>,
     /// Jobs, by the uid of what controls them.
     pub(in crate::cluster::embedded) jobs: Informer<Job>,
+    /// Claims of volumes.
+    pub(in crate::cluster::embedded) claims: Informer<PersistentVolumeClaim>,
 }
 
 /// Starts them.
 pub(in crate::cluster::embedded) fn all(tasks: &mut JoinSet<()>, client: &Client, clock: Clock, shared: &Shared) {
-    let Shared { pods, nodes, jobs } = shared;
+    let Shared { pods, nodes, jobs, claims } = shared;
     let deployments: Informer<Deployment> = Informer::new(|_| None);
     let replica_sets: Informer<ReplicaSet> = Informer::new(ownership::index);
     let stateful_sets: Informer<StatefulSet> = Informer::new(|_| None);
     let daemon_sets: Informer<DaemonSet> = Informer::new(|_| None);
     let cron_jobs: Informer<CronJob> = Informer::new(|_| None);
-    let claims: Informer<PersistentVolumeClaim> = Informer::new(|_| None);
     let revisions: Informer<ControllerRevision> = Informer::new(ownership::index);
 
     let replicas = ReplicaSetController::new(client.clone(), clock, replica_sets.clone(), pods.clone());
@@ -57,13 +57,11 @@ pub(in crate::cluster::embedded) fn all(tasks: &mut JoinSet<()>, client: &Client
     };
     tasks.spawn(DaemonSetController::new(client.clone(), clock, caches).run());
     tasks.spawn(CronJobController::new(client.clone(), clock, cron_jobs.clone(), jobs.clone()).run());
-    tasks.spawn(VolumeBinder::new(client.clone(), claims.clone()).run());
 
     tasks.spawn(deployments.run(Api::all(client.clone())));
     tasks.spawn(replica_sets.run(Api::all(client.clone())));
     tasks.spawn(stateful_sets.run(Api::all(client.clone())));
     tasks.spawn(daemon_sets.run(Api::all(client.clone())));
     tasks.spawn(cron_jobs.run(Api::all(client.clone())));
-    tasks.spawn(claims.run(Api::all(client.clone())));
     tasks.spawn(revisions.run(Api::all(client.clone())));
 }

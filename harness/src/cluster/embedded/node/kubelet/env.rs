@@ -2,17 +2,20 @@
 //! [`Sources`] has fetched before.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use k8s_openapi::api::core::v1::{
     ConfigMap, Container, EnvVar, ObjectFieldSelector, Pod, ResourceFieldSelector, Secret,
 };
 use kube::ResourceExt;
 
-/// The `ConfigMaps` and Secrets that a Pod names, as far as they exist.
+/// The `ConfigMaps`, Secrets and claims that a Pod names, as far as they exist.
 #[derive(Debug, Default)]
 pub(super) struct Sources {
     pub(super) config_maps: BTreeMap<String, ConfigMap>,
     pub(super) secrets: BTreeMap<String, Secret>,
+    /// Where the volumes are that claims are bound to.
+    pub(super) claims: BTreeMap<String, PathBuf>,
 }
 
 /// What a Pod's fields come from that its spec does not hold.
@@ -268,6 +271,7 @@ mod tests {
         Sources {
             config_maps: BTreeMap::from([("c".to_owned(), map)]),
             secrets: BTreeMap::from([("s".to_owned(), secret)]),
+            claims: BTreeMap::new(),
         }
     }
 

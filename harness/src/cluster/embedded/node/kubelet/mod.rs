@@ -15,7 +15,7 @@ mod status;
 mod stop;
 #[cfg(test)]
 mod tests;
-pub(in crate::cluster::embedded) mod volumes;
+mod volumes;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -34,6 +34,7 @@ use super::program::Programs;
 use super::tcp::Tcp;
 use crate::cluster::embedded::controllers::informer::{Change, Informer, Key};
 use crate::cluster::embedded::controllers::recorder::Recorder;
+use crate::cluster::embedded::disks::Disks;
 
 /// What a kubelet works with.
 pub(in crate::cluster::embedded) struct Kubelet {
@@ -52,6 +53,7 @@ pub(in crate::cluster::embedded) struct Kubelet {
     pub(super) logs: Logs,
     pub(super) containers: Containers,
     pub(super) tcp: Tcp,
+    pub(super) disks: Disks,
     pub(super) pods: Informer<Pod>,
     workers: Mutex<BTreeMap<String, Worker>>,
 }
@@ -75,6 +77,7 @@ pub(in crate::cluster::embedded) struct KubeletConfig {
     pub(in crate::cluster::embedded) logs: Logs,
     pub(in crate::cluster::embedded) containers: Containers,
     pub(in crate::cluster::embedded) tcp: Tcp,
+    pub(in crate::cluster::embedded) disks: Disks,
     pub(in crate::cluster::embedded) pods: Informer<Pod>,
 }
 
@@ -142,7 +145,8 @@ impl Kubelets {
 
 impl Kubelet {
     fn new(node: String, config: KubeletConfig) -> Self {
-        let KubeletConfig { machine, ip, pod_subnet, client, clock, programs, logs, containers, tcp, pods } = config;
+        let KubeletConfig { machine, ip, pod_subnet, client, clock, programs, logs, containers, tcp, disks, pods } =
+            config;
         let recorder = Recorder::new(client.clone(), clock, "kubelet", Some(&node));
         Self {
             node,
@@ -157,6 +161,7 @@ impl Kubelet {
             logs,
             containers,
             tcp,
+            disks,
             pods,
             workers: Mutex::default(),
         }

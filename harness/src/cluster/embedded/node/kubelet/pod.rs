@@ -8,8 +8,8 @@ use std::time::Duration;
 use futures::future::join_all;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
-    ConfigMap, Container, ContainerState, ContainerStateWaiting, ContainerStatus, EnvFromSource, EnvVar, Pod, PodSpec,
-    Secret, Volume,
+    ConfigMap, Container, ContainerState, ContainerStateWaiting, ContainerStatus, EnvFromSource, EnvVar,
+    PersistentVolumeClaim, Pod, PodSpec, Secret, Volume,
 };
 use kube::api::{DeleteParams, Preconditions};
 use kube::{Api, ResourceExt};
@@ -227,7 +227,7 @@ impl Sandbox {
         }
     }
 
-    /// Fetches the `ConfigMaps` and Secrets that the Pod names, those that there are.
+    /// Fetches the `ConfigMaps`, Secrets and claims that the Pod names, those that there are.
     pub(super) async fn sources(&self) -> Sources {
         let (maps, secrets) = references(&self.spec);
         let namespace = self.pod.namespace().unwrap_or_default();
@@ -243,6 +243,16 @@ impl Sandbox {
             let api: Api<Secret> = Api::namespaced(client(), &namespace);
             if let Ok(Some(secret)) = api.get_opt(&name).await {
                 sources.secrets.insert(name, secret);
+            }
+        }
+        let claims = self.spec.volumes.iter().flatten().filter_map(|volume| volume.persistent_volume_claim.as_ref());
+        for name in claims.map(|claim| claim.claim_name.clone()) {
+            let api: Api<PersistentVolumeClaim> = Api::namespaced(client(), &namespace);
+            let claim = api.get_opt(&name).await.ok().flatten();
+            match claim.and_then(|claim| claim.spec?.volume_name).map(|volume| self.kubelet.disks.open(&volume)) {
+                Some(Ok(place)) => drop(sources.claims.insert(name, place)),
+                Some(Err(error)) => tracing::debug!(%error, name, "cannot open the disk"),
+                None => {}
             }
         }
         sources

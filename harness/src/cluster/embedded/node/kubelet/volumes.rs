@@ -1,6 +1,7 @@
 //! A Pod's volumes, and where they are mounted in its containers.
 //!
-//! A `hostPath` is the node's own file or directory; every other kind is a directory of the Pod that goes with it.
+//! A `hostPath` is the node's own file or directory, a claim a disk of the cluster; every other kind is a directory of
+//! the Pod that goes with it.
 //! `ConfigMaps` and Secrets are written once, when the Pod starts: later changes are not followed.
 
 use std::collections::BTreeMap;
@@ -82,9 +83,8 @@ fn one(
         return host_path(host, node);
     }
     if let Some(claim) = &volume.persistent_volume_claim {
-        // A claim is a directory of the node, where the next Pod with the same claim finds what this one left.
-        let path = claim_directory(pod.metadata.namespace.as_deref().unwrap_or_default(), &claim.claim_name);
-        return host_path(&HostPathVolumeSource { path, type_: Some("DirectoryOrCreate".to_owned()) }, node);
+        let disk = sources.claims.get(&claim.claim_name).cloned();
+        return disk.ok_or_else(|| format!("persistentvolumeclaim \"{}\" has no volume", claim.claim_name));
     }
     let place = home.join("volumes").join(&volume.name);
     let broken = |error: io::Error| format!("cannot write the volume: {error}");
@@ -102,11 +102,6 @@ fn one(
         fs::set_permissions(&file, fs::Permissions::from_mode(mode)).map_err(broken)?;
     }
     Ok(place)
-}
-
-/// Where a node keeps what is written to a claim's volume.
-pub(in crate::cluster::embedded) fn claim_directory(namespace: &str, claim: &str) -> String {
-    format!("/var/lib/slipway/volumes/{namespace}/{claim}")
 }
 
 /// Checks a path of the node, makes it where the volume says so, and returns where it is.
