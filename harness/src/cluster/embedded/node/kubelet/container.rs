@@ -295,7 +295,9 @@ async fn stop(scene: Scene<'_>, slot: Slot, healthy: &CancellationToken, signal:
         // Whoever was asked late has a moment all the same.
         tokio::join!(tokio::time::sleep(GRACE_AFTER_HOOK), over(sandbox, own_end));
     };
-    tokio::join!(ask, sandbox.event(Severity::Normal, "Killing", message));
+    // A program that ends at once must not take the Event with it.
+    sandbox.event(Severity::Normal, "Killing", message).await;
+    ask.await;
 }
 
 /// Waits until there is no more time to end in.
