@@ -8,12 +8,11 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures::StreamExt;
-use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
+
+use super::follow::{News, follow};
 
 /// How long a controller waits for its own write to come back before it goes on with what it knows: far longer than
 /// any healthy watch takes.
@@ -114,29 +113,25 @@ where
 
     /// Keeps the cache for as long as it is polled. Managed fields are dropped: no controller reads them.
     pub(in crate::cluster::embedded) async fn run(self, api: Api<K>) {
-        let mut events = std::pin::pin!(watcher(api, watcher::Config::default()).default_backoff());
-        let mut listed = BTreeSet::new();
-        while let Some(event) = events.next().await {
-            match event {
-                Ok(Event::Init) => listed.clear(),
-                Ok(Event::InitApply(object)) => {
-                    listed.insert(Key::of(&object));
-                    self.apply(object);
-                }
-                Ok(Event::InitDone) => {
-                    let gone: Vec<Key> =
-                        self.lock().objects.keys().filter(|key| !listed.contains(key)).cloned().collect();
-                    for key in gone {
-                        self.delete(&key);
-                    }
-                    listed.clear();
-                    self.bump();
-                }
-                Ok(Event::Apply(object)) => self.apply(object),
-                Ok(Event::Delete(object)) => self.delete(&Key::of(&object)),
-                Err(error) => tracing::debug!(%error, "watch interrupted"),
-            }
+        follow(api, |news| match news {
+            News::All(objects) => self.replace(objects),
+            News::Applied(object) => self.apply(object),
+            News::Deleted(object) => self.delete(&Key::of(&object)),
+        })
+        .await;
+    }
+
+    /// Takes in everything there is.
+    fn replace(&self, objects: Vec<K>) {
+        let listed: BTreeSet<Key> = objects.iter().map(Key::of).collect();
+        let gone: Vec<Key> = self.lock().objects.keys().filter(|key| !listed.contains(key)).cloned().collect();
+        for object in objects {
+            self.apply(object);
         }
+        for key in gone {
+            self.delete(&key);
+        }
+        self.0.seen.send_modify(|seen| *seen += 1);
     }
 
     /// Waits until the first list is complete.
@@ -218,10 +213,6 @@ where
             *seen += u64::from(ready);
             ready
         });
-    }
-
-    fn bump(&self) {
-        self.0.seen.send_modify(|seen| *seen += 1);
     }
 
     fn lock(&self) -> MutexGuard<'_, Cache<K>> {

@@ -7,6 +7,7 @@ pub(super) mod daemonset;
 pub(super) mod deployment;
 pub(super) mod disruption;
 pub(super) mod endpointslice;
+mod follow;
 pub(super) mod garbage;
 pub(super) mod informer;
 pub(super) mod job;

@@ -4,20 +4,18 @@
 
 mod graph;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures::StreamExt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{DeleteParams, DynamicObject, PartialObjectMeta, Patch, PatchParams, Preconditions, PropagationPolicy};
-use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client};
 use serde_json::json;
 use slipway_apiserver::service::ApiServer;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
+use super::follow::{News, follow};
 use super::kinds::{self, Kind};
 use super::queue::Queue;
 use graph::{FOREGROUND, Fate, Graph, Identity, Member, ORPHAN, OwnerState};
@@ -65,7 +63,7 @@ impl GarbageCollector {
                 by_kind.entry(name(kind)).or_insert_with(|| {
                     let api = Api::all_with(self.client.clone(), &kind.api);
                     let (graph, queue) = (Arc::clone(&self.graph), self.queue.clone());
-                    watches.spawn(follow(api, kind.clone(), graph, queue, Arc::clone(&self.on_going)))
+                    watches.spawn(watch(api, kind.clone(), graph, queue, Arc::clone(&self.on_going)))
                 });
             }
             by_kind.retain(|name_of_kind, watch: &mut tokio::task::AbortHandle| {
@@ -220,53 +218,46 @@ impl GarbageCollector {
 }
 
 /// Brings the objects of one kind into the graph for as long as it is polled.
-async fn follow(
+async fn watch(
     api: Api<PartialObjectMeta<DynamicObject>>,
     kind: Kind,
     graph: Arc<Mutex<Graph>>,
     queue: Queue<String>,
     on_going: OnGoing,
 ) {
-    let mut events = std::pin::pin!(watcher(api, watcher::Config::default()).default_backoff());
-    let mut known: BTreeMap<String, bool> = BTreeMap::new();
-    while let Some(event) = events.next().await {
-        let affected = match event {
-            Ok(Event::Init) => {
-                for listed in known.values_mut() {
-                    *listed = false;
-                }
-                continue;
+    let mut known: BTreeSet<String> = BTreeSet::new();
+    let apply = |object: &PartialObjectMeta<DynamicObject>| {
+        if object.metadata.deletion_timestamp.is_some() {
+            on_going(object.metadata.namespace.as_deref().unwrap_or_default());
+        }
+        lock(&graph).apply(Member::new(&kind.api.api_version, &kind.api.kind, &object.metadata))
+    };
+    follow(api, |news| {
+        let affected: Vec<String> = match news {
+            News::All(objects) => {
+                let listed: BTreeSet<String> = objects.iter().map(uid).collect();
+                let applied = objects.iter().flat_map(apply).collect::<Vec<_>>();
+                let gone = known.difference(&listed).flat_map(|uid| lock(&graph).remove(uid)).collect::<Vec<_>>();
+                known = listed;
+                [applied, gone].concat()
             }
-            Ok(Event::InitApply(object) | Event::Apply(object)) => {
-                known.insert(uid(&object), true);
-                if object.metadata.deletion_timestamp.is_some() {
-                    on_going(object.metadata.namespace.as_deref().unwrap_or_default());
-                }
-                let member = Member::new(&kind.api.api_version, &kind.api.kind, &object.metadata);
-                lock(&graph).apply(member)
+            News::Applied(object) => {
+                known.insert(uid(&object));
+                apply(&object)
             }
-            Ok(Event::InitDone) => {
-                let gone: Vec<String> =
-                    known.iter().filter(|(_, listed)| !**listed).map(|(uid, _)| uid.clone()).collect();
-                known.retain(|_, listed| *listed);
-                gone.iter().flat_map(|uid| lock(&graph).remove(uid)).collect()
-            }
-            Ok(Event::Delete(object)) => {
+            News::Deleted(object) => {
                 let uid = uid(&object);
                 known.remove(&uid);
                 let affected = lock(&graph).remove(&uid);
                 on_going(object.metadata.namespace.as_deref().unwrap_or_default());
                 affected
             }
-            Err(error) => {
-                tracing::debug!(%error, kind = kind.api.kind, "watch interrupted");
-                continue;
-            }
         };
         for uid in affected {
             queue.add(uid);
         }
-    }
+    })
+    .await;
 }
 
 fn lock(graph: &Mutex<Graph>) -> MutexGuard<'_, Graph> {
