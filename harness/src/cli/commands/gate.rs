@@ -76,10 +76,7 @@ fn case(settings: &GateSettings, base: Option<&Base>) -> Case {
     let baseline = (!settings.baseline.is_empty()).then(|| settings.baseline.clone());
     let measurement = |path: &str| read(path).map(|bytes| Measurement::parse(&bytes));
     Case {
-        policy: read(&settings.policy).map(|bytes| match base {
-            Some(base) => laid_over(base, &settings.policy, &bytes),
-            None => Policy::parse(&bytes),
-        }),
+        policy: read(&settings.policy).map(|bytes| reading(base, &settings.policy, &bytes)),
         measurement: measurement(&settings.summary),
         baseline: baseline.as_deref().map(measurement),
         inputs: Inputs {
@@ -87,6 +84,14 @@ fn case(settings: &GateSettings, base: Option<&Base>) -> Case {
             policy_file: settings.policy.clone(),
             baseline_file: baseline,
         },
+    }
+}
+
+/// Our policy, laid over a base where there is one.
+pub(super) fn reading(base: Option<&Base>, name: &str, bytes: &[u8]) -> Reading {
+    match base {
+        Some(base) => laid_over(base, name, bytes),
+        None => Policy::parse(bytes),
     }
 }
 

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::Failure;
+use super::gate::reading;
 use super::run::failed;
 use crate::cli::printer::Printer;
 use crate::cli::settings::RunSettings;
 use crate::gate::measurement::Measurement;
-use crate::gate::policy::Policy;
+use crate::remote::base::Base;
 use crate::remote::provenance::Provenance;
 use crate::runner::report::indicators::Against;
 use crate::runner::report::{Summary, indicators};
@@ -45,7 +46,7 @@ pub(super) fn specs(files: &[PathBuf]) -> Result<Vec<Spec>, Failure> {
     spec::load(texts).map_err(|error| wrong("cannot read the indicators".to_owned())(error.into()))
 }
 
-/// Writes and prints what was measured, with where the reference came from that it is judged by.
+/// Writes and prints what was measured, against our policy over its base, with where that came from.
 ///
 /// # Errors
 /// Those of the file system.
@@ -55,9 +56,10 @@ pub(super) fn tell(
     specs: &[Spec],
     summary: &Summary,
     started_at: Timestamp,
-    provenance: Option<&Provenance>,
+    base: Option<&Base>,
     printer: &Printer,
 ) -> Result<(), Failure> {
+    let provenance = base.map(|base| &base.provenance);
     let sessions: Vec<&Session> = summary.records.iter().filter_map(|record| record.session.as_ref()).collect();
     let run_id = format!("local-{}-{:08x}", started_at.as_nanosecond(), summary.seed.0);
     let mut tags = BTreeMap::from([
@@ -76,7 +78,8 @@ pub(super) fn tell(
     };
     let mut measurement = summary::Summary::new(config, together(specs, &sessions));
     measurement.warnings.extend(provenance.and_then(Provenance::warning));
-    let policy = fs::read(&settings.policy).ok().and_then(|bytes| Policy::parse(&bytes).0.ok());
+    let read = fs::read(&settings.policy).ok();
+    let policy = read.and_then(|bytes| reading(base, &settings.policy, &bytes).0.ok());
     let before = settings.baseline.as_ref().map(|path| (path, fs::read(path).map(|bytes| Measurement::parse(&bytes))));
     let before = match before {
         None => None,

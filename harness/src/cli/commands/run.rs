@@ -76,8 +76,7 @@ pub fn run(settings: &RunSettings, printer: &Printer) -> Result<Exit, Failure> {
         write(report, &summary, &specs)?;
     }
     if let Some(directory) = &settings.artifacts {
-        let provenance = base.as_ref().map(|base| &base.provenance);
-        measured::tell(directory, settings, &specs, &summary, started, provenance, printer)?;
+        measured::tell(directory, settings, &specs, &summary, started, base.as_ref(), printer)?;
     }
     match &settings.gate {
         Some(gate) if summary.is_good() => super::gate::gate_over(base.as_ref(), gate, printer),
