@@ -6,8 +6,10 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 /// A program with nothing in its environment but what coverage and temporary files need.
@@ -158,6 +160,50 @@ fn answer(stream: &TcpStream) {
             format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", value.len());
         if write!(writer, "{head}{value}").is_err() {
             return;
+        }
+    }
+}
+
+/// The lines that a program writes, until one holds this.
+fn until(lines: &mut impl Iterator<Item = std::io::Result<String>>, text: &str) -> Vec<String> {
+    let mut seen = Vec::new();
+    for line in lines.map_while(Result::ok) {
+        seen.push(line);
+        if seen.last().is_some_and(|line| line.contains(text)) {
+            return seen;
+        }
+    }
+    assert!(seen.iter().any(|line| line.contains(text)), "nobody said {text:?}: {seen:#?}");
+    seen
+}
+
+fn stop(child: &Child, signal: Signal) {
+    kill(Pid::from_raw(child.id().try_into().unwrap()), signal).unwrap();
+}
+
+#[test]
+fn an_operator_that_is_told_to_stop_says_what_it_does_and_never_its_token() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("kubeconfig");
+    std::fs::write(&path, kubeconfig(&empty_api_server())).unwrap();
+    let off = ["--health-probe-bind-address=0", "--metrics-bind-address=0", "--webhook-bind-address=0"];
+    for (controllers, signal) in [("hello,multinic,drain", Signal::SIGTERM), ("hello", Signal::SIGINT)] {
+        let mut child = operator(&["run", "--controllers", controllers, "--log", "debug", "--own-namespace", "here"])
+            .args(off)
+            .env("KUBECONFIG", &path)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut seen = until(&mut lines, "starting manager");
+        stop(&child, signal);
+        seen.extend(until(&mut lines, "stopped manager"));
+        seen.extend(lines.map_while(Result::ok));
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{seen:#?}");
+        for line in &seen {
+            let fields: Value = serde_json::from_str(line).unwrap();
+            assert!(fields["@timestamp"].is_string() && fields["level"].is_string(), "{line}");
+            assert!(!line.contains("a-token-that"), "{line}");
         }
     }
 }

@@ -186,7 +186,17 @@ where
             attempts: AtomicU64::new(1),
         });
         tracing::info!(controller = name, concurrency = limits.concurrency, "starting controller");
-        controller::applier(
+        let too_early = {
+            let (store, shutdown) = (store.clone(), manager.shutdown.clone());
+            async move {
+                shutdown.await;
+                // No reconcile begins before every object is known, and once it is told to stop none will be any more.
+                if store.wait_until_ready().now_or_never().is_some() {
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
+        let work = controller::applier(
             move |object, work: Arc<Work>| {
                 let reconcile = reconcile(Arc::clone(&object));
                 work.attempt(object, reconcile).boxed()
@@ -212,8 +222,11 @@ where
                 Err(controller::Error::QueueError(never)) => match never {},
             }
             std::future::ready(())
-        })
-        .await;
+        });
+        tokio::select! {
+            () = work => {}
+            () = too_early => {}
+        }
         queue.clear();
         tracing::info!(controller = name, "stopped controller");
     }

@@ -97,6 +97,21 @@ async fn every_object_is_reconciled_once_and_counted() {
     }
 }
 
+/// Nobody is to wait for a cluster that does not answer.
+#[tokio::test(start_paused = true)]
+async fn told_to_stop_before_it_knows_anything_it_stops_at_once() {
+    let silent = tower::service_fn(|_: Request<Body>| std::future::pending::<Result<Response<Body>, Infallible>>());
+    let clock = Clock::starting_at("2026-01-01T00:00:00Z".parse().unwrap());
+    let stop = tokio::time::sleep(Duration::from_secs(10));
+    let manager = Manager::new(Client::new(silent, "ns"), clock, stop);
+    let maps: Api<ConfigMap> = Api::all(manager.client.clone());
+    let controller = Controller::new(&manager, "maps", maps, watcher::Config::default());
+    let limits = Limits { concurrency: 2, timeout: Duration::from_secs(30), backoff: BACKOFF };
+    let began = Instant::now();
+    controller.run(limits, async |_| Err(Broken { conflict: false })).await;
+    assert_eq!(began.elapsed(), Duration::from_secs(10));
+}
+
 #[tokio::test(start_paused = true)]
 async fn failures_in_a_row_are_waited_for_longer_and_longer_and_a_success_ends_the_row() {
     let times = Arc::new(Mutex::new(Vec::new()));
