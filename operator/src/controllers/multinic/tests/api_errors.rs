@@ -26,6 +26,16 @@ const NEW_JOB: &str = "/apis/batch/v1/namespaces/multinic-system/jobs";
 const PODS: &str = "/api/v1/pods";
 const EVENTS: &str = "/api/v1/namespaces/multinic-system/events";
 
+/// Everything that can go wrong with a write.
+const WRITE_ERRORS: [(u16, &str); 6] = [
+    (409, "Conflict"),
+    (404, "NotFound"),
+    (403, "Forbidden"),
+    (422, "Invalid"),
+    (500, "InternalError"),
+    (504, "Timeout"),
+];
+
 /// One call that is expected, and its answer.
 struct Exchange {
     method: &'static str,
@@ -182,10 +192,13 @@ async fn a_new_configuration_is_held_then_gets_its_job_then_its_status() {
 
 #[tokio::test(start_paused = true)]
 async fn a_conflict_is_told_apart_from_a_failure() {
-    let mut exchanges = reads(&observed(), &[], &[]);
-    exchanges.push(error("PATCH", CONFIG, 409, "Conflict"));
-    let (result, _) = against(exchanges).await;
-    assert!(result.unwrap_err().is_conflict());
+    for (code, reason) in WRITE_ERRORS {
+        let mut exchanges = reads(&observed(), &[], &[]);
+        exchanges.push(error("PATCH", CONFIG, code, reason));
+        // Nothing else is written before the configuration is held.
+        let error = against(exchanges).await.0.unwrap_err();
+        assert_eq!((error.category(), error.is_conflict()), ("apply", code == 409), "{reason}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -234,7 +247,7 @@ async fn a_job_that_could_not_be_made_this_time_leaves_the_status_alone() {
 #[tokio::test(start_paused = true)]
 async fn a_finished_job_is_removed_only_after_its_result_is_written() {
     let finished = || reads(&observed().held(), &[stored_job(Some("Complete"))], &[reported_pod()]);
-    for (code, reason) in [(409, "Conflict"), (403, "Forbidden"), (404, "NotFound"), (504, "Timeout")] {
+    for (code, reason) in WRITE_ERRORS {
         let mut exchanges = finished();
         exchanges.push(error("PATCH", STATUS, code, reason));
         let (result, bodies) = against(exchanges).await;
@@ -280,7 +293,8 @@ async fn an_event_that_cannot_be_written_changes_nothing() {
 async fn a_release_that_conflicts_is_tried_again_and_one_that_came_too_late_is_done() {
     let mut gone = observed().deleted();
     gone.node = None;
-    for (code, reason, fails) in [(404, "NotFound", false), (409, "Conflict", true), (403, "Forbidden", true)] {
+    for (code, reason) in WRITE_ERRORS {
+        let fails = code != 404;
         let mut exchanges = reads(&gone, &[], &[]);
         exchanges[1] = error("GET", NODE_PATH, 404, "NotFound");
         exchanges.push(error("PATCH", CONFIG, code, reason));
