@@ -97,7 +97,7 @@ mod tests {
         assert_eq!(look(&teller, "seen_total{by=\"me\"}", ">=3", 60).await, Ok(3));
         assert_eq!(look(&teller, "seen_total", "105", 60).await, Ok(2));
         let told = look(&teller, "seen_total{by=\"you\"}", "<100", 1).await.unwrap_err();
-        assert_eq!(told, "`seen_total{by=\"you\"}` was 100, not <100, within 1s");
+        assert_eq!(told, "`seen_total{by=\"you\"}` was 100, not fewer than 100, within 1s");
         let told = look(&teller, "heard_total", "1", 1).await.unwrap_err();
         assert_eq!(told, "`heard_total` could not be read within 1s: there is no series called heard_total");
         let told = look(&Silent, "seen_total", "1", 1).await.unwrap_err();
