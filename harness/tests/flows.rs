@@ -50,13 +50,16 @@ flows! {
     dependents_of_an_owner_that_never_was_go: "gc-missing-owner",
     a_deployment_keeps_its_pods_and_follows_its_scale: "deployment",
     a_stateful_set_makes_its_pods_in_order: "statefulset",
+    a_budget_lets_one_pod_go_and_holds_the_other: "pdb",
     a_namespace_goes_when_nothing_is_left_in_it: "namespace",
 }
 
 async fn replay(recording: &str) {
     let recording: Value = serde_json::from_str(recording).expect("a recording");
     let clock = Clock::starting_at("2030-01-01T00:00:00Z".parse().expect("a time"));
-    let cluster = Cluster::start(EmbeddedConfig::new(clock, 1)).await.expect("a cluster");
+    // The recorded server had its ServiceAccount admission plugin off.
+    let config = EmbeddedConfig { service_accounts: false, ..EmbeddedConfig::new(clock, 1) };
+    let cluster = Cluster::start(config).await.expect("a cluster");
     // Without a user agent, as the recording's client.
     let client = Client::new(cluster.server().as_user(User::admin()), "default");
     let flow = recording["flow"].as_str().expect("a name");

@@ -72,21 +72,58 @@ pub enum ServeError {
 /// Bound addresses, not yet served.
 pub struct Listener {
     http: Option<(TcpListener, SocketAddr)>,
-    https: Option<(TcpListener, SocketAddr, Authority)>,
+    https: Option<(TcpListener, SocketAddr, Secured)>,
+}
+
+/// Who vouches for the certificates of listeners; clones are the same authority.
+#[derive(Clone)]
+pub struct Authority(Arc<CertifiedIssuer<'static, KeyPair>>);
+
+impl std::fmt::Debug for Authority {
+    /// Without the key.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Authority").finish_non_exhaustive()
+    }
+}
+
+impl Authority {
+    /// An authority with a key that nobody else has.
+    ///
+    /// # Errors
+    /// [`ServeError::Certificate`].
+    pub fn new() -> Result<Self, ServeError> {
+        let issuer = || {
+            let mut authority = CertificateParams::default();
+            authority.distinguished_name.push(DnType::CommonName, "slipway");
+            authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+            CertifiedIssuer::self_signed(authority, KeyPair::generate()?)
+        };
+        issuer().map(|issuer| Self(Arc::new(issuer))).map_err(ServeError::Certificate)
+    }
+
+    /// Its certificate, by which clients know what it vouches for.
+    pub fn pem(&self) -> String {
+        self.0.pem()
+    }
 }
 
 /// A certificate of the server and who vouches for it.
-struct Authority {
+struct Secured {
     acceptor: TlsAcceptor,
     ca_pem: String,
 }
 
 impl Listener {
-    /// Binds the given addresses; port 0 is a free port.
+    /// Binds the given addresses; port 0 is a free port. `authority` vouches for what is served over TLS.
     ///
     /// # Errors
     /// An address that cannot be bound, a certificate that cannot be made.
-    pub async fn bind(http: Option<SocketAddr>, https: Option<SocketAddr>) -> Result<Self, ServeError> {
+    pub async fn bind(
+        http: Option<SocketAddr>,
+        https: Option<SocketAddr>,
+        authority: &Authority,
+    ) -> Result<Self, ServeError> {
         let http = match http {
             Some(address) => Some(bind(address).await?),
             None => None,
@@ -94,7 +131,7 @@ impl Listener {
         let https = match https {
             Some(address) => {
                 let (listener, bound) = bind(address).await?;
-                Some((listener, bound, Authority::new(bound)?))
+                Some((listener, bound, Secured::new(bound, authority)?))
             }
             None => None,
         };
@@ -110,8 +147,8 @@ impl Listener {
     /// A kubeconfig that leads to the server with the rights of `token`.
     pub fn kubeconfig(&self, token: &str) -> String {
         let mut cluster = json!({"server": self.urls().first()});
-        if let Some((_, _, authority)) = &self.https {
-            cluster["certificate-authority-data"] = STANDARD.encode(&authority.ca_pem).into();
+        if let Some((_, _, secured)) = &self.https {
+            cluster["certificate-authority-data"] = STANDARD.encode(&secured.ca_pem).into();
         }
         let config = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "slipway",
@@ -137,7 +174,7 @@ impl Listener {
             };
             let secure = async {
                 match &self.https {
-                    Some((listener, _, authority)) => accept(listener, Some(&authority.acceptor), &front).await,
+                    Some((listener, _, secured)) => accept(listener, Some(&secured.acceptor), &front).await,
                     None => std::future::pending().await,
                 }
             };
@@ -161,35 +198,30 @@ async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeErr
     Ok((listener, bound))
 }
 
-impl Authority {
-    fn new(address: SocketAddr) -> Result<Self, ServeError> {
-        let (certificate, key, ca_pem) = certificate(address).map_err(ServeError::Certificate)?;
+impl Secured {
+    fn new(address: SocketAddr, authority: &Authority) -> Result<Self, ServeError> {
+        let (certificate, key) = certificate(address, authority).map_err(ServeError::Certificate)?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .and_then(|builder| builder.with_no_client_auth().with_single_cert(vec![certificate], key))
             .map_err(ServeError::Tls)?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), ca_pem })
+        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), ca_pem: authority.pem() })
     }
 }
 
-type Certificate = (rustls::pki_types::CertificateDer<'static>, PrivateKeyDer<'static>, String);
+type Certificate = (rustls::pki_types::CertificateDer<'static>, PrivateKeyDer<'static>);
 
-/// A certificate for an address, its key, and the authority's certificate.
-fn certificate(address: SocketAddr) -> Result<Certificate, rcgen::Error> {
-    let mut authority = CertificateParams::default();
-    authority.distinguished_name.push(DnType::CommonName, "slipway");
-    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
+/// A certificate for an address, and its key.
+fn certificate(address: SocketAddr, authority: &Authority) -> Result<Certificate, rcgen::Error> {
     let names = ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"].map(str::to_owned);
     let addresses = [address.ip().to_string(), "127.0.0.1".to_owned(), "::1".to_owned()];
     let mut server = CertificateParams::new(names.into_iter().chain(addresses).collect::<Vec<_>>())?;
     server.distinguished_name.push(DnType::CommonName, "slipway apiserver");
     let key = KeyPair::generate()?;
-    let certificate = server.signed_by(&key, &authority)?;
-    Ok((certificate.der().clone(), PrivateKeyDer::Pkcs8(key.serialize_der().into()), authority.pem()))
+    let certificate = server.signed_by(&key, &authority.0)?;
+    Ok((certificate.der().clone(), PrivateKeyDer::Pkcs8(key.serialize_der().into())))
 }
 
 /// What every connection is given.

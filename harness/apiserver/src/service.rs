@@ -49,13 +49,16 @@ pub struct Config {
     pub seed: u64,
     /// Bearer tokens and whom they stand for.
     pub tokens: Vec<(String, User)>,
+    /// Whether new Pods get a service account and its token. Somebody must make an account for every namespace then, as
+    /// the controllers of a cluster do.
+    pub service_accounts: bool,
     /// Events kept per resource before the oldest are compacted away.
     pub history: usize,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { clock: Clock::system(), seed: 0, tokens: Vec::new(), history: 4096 }
+        Self { clock: Clock::system(), seed: 0, tokens: Vec::new(), service_accounts: false, history: 4096 }
     }
 }
 
@@ -98,6 +101,8 @@ pub struct ApiServer(pub(crate) Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) clock: Clock,
     pub(crate) entropy: Entropy,
+    /// Whether new Pods get a service account and its token.
+    pub(crate) service_accounts: bool,
     /// Signs the tokens of service accounts.
     pub(crate) signer: Signer,
     pub(crate) tokens: RwLock<Vec<(String, Arc<User>)>>,
@@ -129,6 +134,7 @@ impl ApiServer {
         Self(Arc::new(Inner {
             clock: config.clock,
             entropy,
+            service_accounts: config.service_accounts,
             signer: Signer::from_seed(&Entropy::key(config.seed)),
             tokens: RwLock::new(config.tokens.into_iter().map(|(token, user)| (token, Arc::new(user))).collect()),
             store,

@@ -43,6 +43,7 @@ pub(crate) async fn insert(call: &mut Call, mut object: Value) -> Result<Written
         meta(&object, "name").clone_into(&mut call.target.name);
     }
     admission::admit_create(call, &mut object)?;
+    admission::account::admit(call, &mut object).await?;
     admission::mutate(call, Create, &mut object, None).await?;
     call.warnings.extend(lifecycle::dedup_owners(&mut object));
     escalation::check(call, &object, None)?;

@@ -54,7 +54,13 @@ async fn run(settings: &ServeSettings, printer: &Printer) -> Result<Exit, Failur
         (cluster.server(), Some(cluster))
     };
     let (token, kubeconfig) = (settings.admin_token.clone(), settings.kubeconfig.clone());
-    let config = DoorConfig { http: settings.http, https, token, kubeconfig };
+    let config = DoorConfig {
+        http: settings.http,
+        https,
+        token,
+        authority: cluster.as_ref().map(Cluster::authority),
+        kubeconfig,
+    };
     let door = Door::open(server, config).await.map_err(cannot_serve)?;
     for url in door.urls() {
         printer.line(format_args!("serving {url}"));

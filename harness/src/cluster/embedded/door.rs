@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use slipway_apiserver::access::user::MASTERS;
-use slipway_apiserver::serve::{self, Listener, ServeError};
+use slipway_apiserver::serve::{self, Authority, Listener, ServeError};
 use slipway_apiserver::service::{ApiServer, User};
 use tempfile::TempDir;
 use thiserror::Error;
@@ -18,10 +18,12 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 pub struct DoorConfig {
     /// Address for plain HTTP; port 0 is a free port.
     pub http: Option<SocketAddr>,
-    /// Address for HTTPS, with a certificate authority of its own; port 0 is a free port.
+    /// Address for HTTPS; port 0 is a free port.
     pub https: Option<SocketAddr>,
     /// The administrator's token; one that nobody can guess unless told otherwise.
     pub token: Option<String>,
+    /// Who vouches for HTTPS; an authority of its own unless told otherwise.
+    pub authority: Option<Authority>,
     /// Where to write the kubeconfig, which then stays; a temporary directory unless told otherwise.
     pub kubeconfig: Option<PathBuf>,
 }
@@ -62,7 +64,8 @@ impl Door {
     /// # Errors
     /// See [`DoorError`].
     pub async fn open(server: ApiServer, config: DoorConfig) -> Result<Self, DoorError> {
-        let listener = Listener::bind(config.http, config.https).await?;
+        let authority = config.authority.map_or_else(Authority::new, Ok)?;
+        let listener = Listener::bind(config.http, config.https, &authority).await?;
         let token = config.token.map_or_else(serve::random_token, Ok)?;
         let (kubeconfig, directory) = if let Some(path) = config.kubeconfig {
             (path, None)

@@ -25,11 +25,13 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolumeClaim, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::rbac::v1::ClusterRole;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Api;
 use kube::api::{DeleteParams, PostParams};
 use slipway_apiserver::clock::Clock;
 use slipway_apiserver::dial::ServicePort;
+use slipway_apiserver::serve::{Authority, ServeError};
 use slipway_apiserver::service::{ApiServer, Config, User};
 use thiserror::Error;
 use tokio::sync::{Notify, OnceCell};
@@ -38,6 +40,7 @@ use tokio::task::JoinSet;
 use super::NodeError;
 use crate::scenario::node::{NodeSpec, TaintSpec};
 use crate::sli::observed::Recorder;
+use controllers::aggregation::AggregationController;
 use controllers::disruption::DisruptionController;
 use controllers::endpointslice::{self, EndpointSliceController};
 use controllers::garbage::GarbageCollector;
@@ -46,6 +49,7 @@ use controllers::job::JobController;
 use controllers::namespace::NamespaceController;
 use controllers::orphans::OrphanCollector;
 use controllers::scheduler::Scheduler;
+use controllers::serviceaccount;
 use controllers::volumes::VolumeBinder;
 use controllers::workload::{self, ownership};
 use disks::Disks;
@@ -75,6 +79,9 @@ pub struct EmbeddedConfig {
     pub nodes: Vec<NodeSpec>,
     /// What images there are and what they run.
     pub programs: Programs,
+    /// Whether Pods run as service accounts, with tokens in their containers. Only what was recorded from a cluster
+    /// without is compared with one without.
+    pub service_accounts: bool,
     /// How often each node renews its Lease. Real kubelets do so every 10 s; by default no Lease is kept, so that an
     /// idle cluster writes nothing and virtual time need not stop at every renewal.
     pub lease_renewal: Option<Duration>,
@@ -98,7 +105,15 @@ impl EmbeddedConfig {
 
     /// A cluster without nodes and images.
     pub fn new(clock: Clock, seed: u64) -> Self {
-        Self { clock, seed, nodes: Vec::new(), programs: Programs::new(), lease_renewal: None, medium: Medium::Memory }
+        Self {
+            clock,
+            seed,
+            nodes: Vec::new(),
+            programs: Programs::new(),
+            service_accounts: true,
+            lease_renewal: None,
+            medium: Medium::Memory,
+        }
     }
 }
 
@@ -111,6 +126,9 @@ pub enum StartError {
     /// Two nodes have one name.
     #[error("two nodes are called {0}")]
     DuplicateNode(String),
+    /// Nobody can vouch for the API server.
+    #[error(transparent)]
+    Authority(#[from] ServeError),
     /// A node could not be registered.
     #[error("cannot register node {node}")]
     Register {
@@ -128,6 +146,8 @@ pub struct Cluster {
     programs: Programs,
     lease_renewal: Option<Duration>,
     nodes: Mutex<Nodes>,
+    /// Vouches for the API server, inside the cluster and at its door.
+    authority: Authority,
     kubelets: Kubelets,
     logs: Logs,
     containers: Containers,
@@ -154,7 +174,14 @@ impl Cluster {
     /// # Errors
     /// See [`StartError`].
     pub async fn start(config: EmbeddedConfig) -> Result<Self, StartError> {
-        let server = ApiServer::new(Config { clock: config.clock, seed: config.seed, ..Config::default() });
+        let authority = Authority::new()?;
+        let server = ApiServer::new(Config {
+            clock: config.clock,
+            seed: config.seed,
+            service_accounts: config.service_accounts,
+            ..Config::default()
+        });
+        let certificate = config.service_accounts.then(|| authority.pem());
         let (pods, logs) = (Informer::new(ownership::index), Logs::default());
         let (containers, tcp) = (Containers::default(), Tcp::new(config.medium));
         let gateway = Gateway { logs: logs.clone(), containers: containers.clone(), tcp: tcp.clone() };
@@ -163,12 +190,13 @@ impl Cluster {
         server.set_service_dialer(Arc::new(services.clone()));
         let kubelets = Kubelets::listening_to(&pods, logs.clone());
         let disks = Disks::default();
-        let tasks = Mutex::new(start_controllers(&server, &pods, &disks));
+        let tasks = Mutex::new(start_controllers(&server, &pods, &disks, certificate));
         let cluster = Self {
             server,
             programs: images::all(config.programs),
             lease_renewal: config.lease_renewal,
             nodes: Mutex::default(),
+            authority,
             kubelets,
             logs,
             containers,
@@ -265,6 +293,11 @@ impl Cluster {
         Self::start(EmbeddedConfig { nodes, programs, medium, ..config }).await
     }
 
+    /// Who vouches for the API server.
+    pub fn authority(&self) -> Authority {
+        self.authority.clone()
+    }
+
     /// The API server, to put a listener before it.
     pub fn server(&self) -> ApiServer {
         self.server.clone()
@@ -285,7 +318,9 @@ impl Cluster {
 
     /// The kubeconfig of the cluster's door, which is opened the first time.
     async fn open(&self) -> Result<PathBuf, DoorError> {
-        let open = || Door::open(self.server.clone(), DoorConfig::loopback());
+        let open = || {
+            Door::open(self.server.clone(), DoorConfig { authority: Some(self.authority()), ..DoorConfig::loopback() })
+        };
         self.door.get_or_try_init(open).await.map(|door| door.kubeconfig().to_owned())
     }
 
@@ -337,8 +372,13 @@ async fn register(client: &kube::Client, node: &serde_json::Value) -> Result<(),
     api.create(&PostParams::default(), &node).await.map(drop)
 }
 
-/// Starts the caches and the controllers.
-fn start_controllers(server: &ApiServer, pods: &Informer<Pod>, disks: &Disks) -> JoinSet<()> {
+/// Starts the caches and the controllers; service accounts only where there is a certificate for them.
+fn start_controllers(
+    server: &ApiServer,
+    pods: &Informer<Pod>,
+    disks: &Disks,
+    certificate: Option<String>,
+) -> JoinSet<()> {
     let clock = server.clock();
     let user = |name: &str| User::new(name, ["system:masters"]);
     let manager = client::client(server, user("system:kube-controller-manager"), "kube-controller-manager");
@@ -373,6 +413,12 @@ fn start_controllers(server: &ApiServer, pods: &Informer<Pod>, disks: &Disks) ->
     let (of_pods, on_nodes) = (pods.clone(), nodes.clone());
     let shared = workload::start::Shared { pods: of_pods, nodes: on_nodes, jobs: jobs.clone(), claims: claims.clone() };
     workload::start::all(&mut tasks, &manager, clock, &shared);
+    if let Some(certificate) = certificate {
+        serviceaccount::start(&mut tasks, &manager, certificate, namespaces.clone());
+    }
+    let roles: Informer<ClusterRole> = Informer::new(|_| None);
+    tasks.spawn(AggregationController::new(manager.clone(), roles.clone()).run());
+    tasks.spawn(roles.run(Api::all(manager.clone())));
     let namespace = NamespaceController::new(server.clone(), manager.clone(), clock, namespaces.clone());
     let garbage = GarbageCollector::new(server.clone(), manager.clone(), kinds_changed, namespace.when_objects_go());
     tasks.spawn(namespace.run());

@@ -288,6 +288,16 @@ pub(crate) fn admitted(spec: &mut Value) {
     tolerate_failing_nodes(spec);
 }
 
+/// What they add to a pod that is replaced by one from which it was left out.
+pub(crate) fn readmitted(spec: &mut Value, old: &Value) {
+    for field in ["priority", "preemptionPolicy"] {
+        if !has(spec, field) {
+            copy(spec, old, field);
+        }
+    }
+    tolerate_failing_nodes(spec);
+}
+
 fn tolerate_failing_nodes(spec: &mut Value) {
     for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
         let tolerated = items(spec, "tolerations").iter().any(|toleration| {

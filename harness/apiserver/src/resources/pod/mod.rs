@@ -36,6 +36,9 @@ impl Rules for Pod {
 
     fn prepare_update(&self, new: &mut Value, old: &Value) {
         super::value::copy(new, old, "status");
+        if let Some(spec) = object(new, "spec") {
+            defaults::readmitted(spec, &old["spec"]);
+        }
     }
 
     fn prepare_status_update(&self, new: &mut Value, old: &Value) {

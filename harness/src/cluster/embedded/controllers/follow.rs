@@ -37,18 +37,20 @@ pub(super) enum News<K> {
     Deleted(K),
 }
 
-/// Tells what happens to the objects of a kind, for as long as it is polled.
-pub(super) async fn follow<K>(api: Api<K>, mut tell: impl FnMut(News<K>))
+/// Tells what happens to the objects of a kind, or to those of one name, for as long as it is polled.
+pub(super) async fn follow<K>(api: Api<K>, name: Option<&str>, mut tell: impl FnMut(News<K>))
 where
     K: Resource + Clone + DeserializeOwned + fmt::Debug,
 {
     let mut wait = RETRY_FIRST;
+    let fields = name.map(|name| format!("metadata.name={name}"));
+    let params = fields.iter().fold(ListParams::default(), |params, fields| params.fields(fields));
     loop {
-        let followed = match api.list(&ListParams::default()).await {
+        let followed = match api.list(&params).await {
             Ok(list) => {
                 wait = RETRY_FIRST;
                 tell(News::All(list.items));
-                watch(&api, &list.metadata.resource_version.unwrap_or_default(), &mut tell).await
+                watch(&api, fields.as_deref(), &list.metadata.resource_version.unwrap_or_default(), &mut tell).await
             }
             Err(error) => Err(error),
         };
@@ -61,11 +63,18 @@ where
 }
 
 /// Tells what happens after a version, until the server ends the watch.
-async fn watch<K>(api: &Api<K>, version: &str, tell: &mut impl FnMut(News<K>)) -> Result<(), Error>
+async fn watch<K>(
+    api: &Api<K>,
+    fields: Option<&str>,
+    version: &str,
+    tell: &mut impl FnMut(News<K>),
+) -> Result<(), Error>
 where
     K: Resource + Clone + DeserializeOwned + fmt::Debug,
 {
-    let query = format!("watch=true&resourceVersion={version}&timeoutSeconds={WATCH_SECONDS}");
+    // A name needs no escapes; the sign between does.
+    let only = fields.map(|fields| format!("&fieldSelector={}", fields.replace('=', "%3D"))).unwrap_or_default();
+    let query = format!("watch=true&resourceVersion={version}&timeoutSeconds={WATCH_SECONDS}{only}");
     let accept = if K::metadata_api() { METADATA } else { "application/json" };
     let request = Request::get(format!("{}?{query}", api.resource_url())).header(ACCEPT, accept);
     let request = request.body(Vec::new()).map_err(Error::HttpError)?;

@@ -113,7 +113,16 @@ where
 
     /// Keeps the cache for as long as it is polled. Managed fields are dropped: no controller reads them.
     pub(in crate::cluster::embedded) async fn run(self, api: Api<K>) {
-        follow(api, |news| match news {
+        self.keep(api, None).await;
+    }
+
+    /// As [`Informer::run`], of the objects with this name only.
+    pub(in crate::cluster::embedded) async fn run_named(self, api: Api<K>, name: &str) {
+        self.keep(api, Some(name)).await;
+    }
+
+    async fn keep(self, api: Api<K>, name: Option<&str>) {
+        follow(api, name, |news| match news {
             News::All(objects) => self.replace(objects),
             News::Applied(object) => self.apply(object),
             News::Deleted(object) => self.delete(&Key::of(&object)),

@@ -2,6 +2,7 @@
 //!
 //! The edges share one cache per kind ([`informer`]) and wait on a [`queue`]; none of them polls.
 
+pub(super) mod aggregation;
 pub(super) mod cronjob;
 pub(super) mod daemonset;
 pub(super) mod deployment;
@@ -18,6 +19,7 @@ pub(super) mod queue;
 pub(super) mod recorder;
 pub(super) mod replicaset;
 pub(super) mod scheduler;
+pub(super) mod serviceaccount;
 pub(super) mod statefulset;
 pub(super) mod volumes;
 pub(super) mod workload;

@@ -232,7 +232,7 @@ async fn watch(
         }
         lock(&graph).apply(Member::new(&kind.api.api_version, &kind.api.kind, &object.metadata))
     };
-    follow(api, |news| {
+    follow(api, None, |news| {
         let affected: Vec<String> = match news {
             News::All(objects) => {
                 let listed: BTreeSet<String> = objects.iter().map(uid).collect();

@@ -16,6 +16,8 @@ pub(super) struct Sources {
     pub(super) secrets: BTreeMap<String, Secret>,
     /// Where the volumes are that claims are bound to.
     pub(super) claims: BTreeMap<String, PathBuf>,
+    /// Tokens of the Pod's account by audience (empty for the API server) and seconds, or why there is none.
+    pub(super) tokens: BTreeMap<(String, i64), Result<String, String>>,
 }
 
 /// What a Pod's fields come from that its spec does not hold.
@@ -269,6 +271,7 @@ mod tests {
         let map = from_value(json!({"data": {"level": "info"}})).expect("a map");
         let secret = from_value(json!({"data": {"k": "aHVzaA=="}})).expect("a secret");
         Sources {
+            tokens: BTreeMap::new(),
             config_maps: BTreeMap::from([("c".to_owned(), map)]),
             secrets: BTreeMap::from([("s".to_owned(), secret)]),
             claims: BTreeMap::new(),

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use jiff::Timestamp;
+use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{
     ConfigMap, Container, ContainerState, ContainerStateWaiting, ContainerStatus, EnvFromSource, EnvVar,
-    PersistentVolumeClaim, Pod, PodSpec, Secret, Volume,
+    PersistentVolumeClaim, Pod, PodSpec, Secret, ServiceAccount, ServiceAccountTokenProjection, Volume,
 };
-use kube::api::{DeleteParams, Preconditions};
+use kube::api::{DeleteParams, PostParams, Preconditions};
 use kube::{Api, ResourceExt};
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -255,7 +256,36 @@ impl Sandbox {
                 None => {}
             }
         }
+        for projection in tokens(&self.spec) {
+            let key = volumes::token_key(projection);
+            let token = self.token(&key, &namespace).await.map_err(|error| error.to_string());
+            sources.tokens.insert(key, token);
+        }
         sources
+    }
+
+    /// A token of the Pod's account that goes with the Pod.
+    async fn token(&self, (audience, seconds): &(String, i64), namespace: &str) -> Result<String, kube::Error> {
+        let bound = BoundObjectReference {
+            api_version: Some("v1".to_owned()),
+            kind: Some("Pod".to_owned()),
+            name: Some(self.pod.name_any()),
+            uid: self.pod.uid(),
+        };
+        let request = TokenRequest {
+            spec: Some(TokenRequestSpec {
+                audiences: Some(audience)
+                    .filter(|audience| !audience.is_empty())
+                    .map(|audience| vec![audience.clone()]),
+                expiration_seconds: Some(*seconds),
+                bound_object_ref: Some(bound),
+            }),
+            ..TokenRequest::default()
+        };
+        let account = self.spec.service_account_name.as_deref().unwrap_or("default");
+        let api: Api<ServiceAccount> = Api::namespaced(self.kubelet.client.clone(), namespace);
+        let answer = api.create_token_request(account, &PostParams::default(), &request).await?;
+        Ok(answer.status.and_then(|status| status.token).unwrap_or_default())
     }
 
     /// The Pod's ports and connections.
@@ -285,6 +315,13 @@ fn waiting(container: &Container, reason: &str) -> ContainerStatus {
         last_state: Some(ContainerState::default()),
         ..ContainerStatus::default()
     }
+}
+
+/// The tokens that a Pod's volumes hold.
+fn tokens(spec: &PodSpec) -> impl Iterator<Item = &ServiceAccountTokenProjection> {
+    let projected = spec.volumes.iter().flatten().filter_map(|volume| volume.projected.as_ref());
+    let parts = projected.flat_map(|projected| projected.sources.iter().flatten());
+    parts.filter_map(|part| part.service_account_token.as_ref())
 }
 
 /// The names of the `ConfigMaps` and Secrets that a Pod's environment and volumes come from.

@@ -2,7 +2,8 @@
 //!
 //! A `hostPath` is the node's own file or directory, a claim a disk of the cluster; every other kind is a directory of
 //! the Pod that goes with it.
-//! `ConfigMaps` and Secrets are written once, when the Pod starts: later changes are not followed.
+//! `ConfigMaps`, Secrets and tokens are written once, when the Pod starts: later changes are not followed. Tokens that the
+//! API server mounts by itself are good for a year.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,7 +12,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 
 use k8s_openapi::api::core::v1::{
-    Container, DownwardAPIVolumeFile, HostPathVolumeSource, KeyToPath, Pod, Volume, VolumeMount,
+    Container, DownwardAPIVolumeFile, HostPathVolumeSource, KeyToPath, Pod, ServiceAccountTokenProjection, Volume,
+    VolumeMount,
 };
 
 use super::env::{self, Addresses, Sources};
@@ -19,6 +21,9 @@ use crate::cluster::embedded::node::files::{Files, Mount};
 
 /// The permission bits of files made from `ConfigMaps` and Secrets, unless the Pod says otherwise.
 const FILE_MODE: u32 = 0o644;
+
+/// How long tokens are good for that a Pod says nothing about.
+const TOKEN_SECONDS: i64 = 3600;
 
 /// A Pod's volumes: name to directory or file.
 pub(super) type Volumes = BTreeMap<String, PathBuf>;
@@ -155,8 +160,11 @@ fn contents(pod: &Pod, volume: &Volume, sources: &Sources, addresses: &Addresses
             if let Some(from) = &part.downward_api {
                 all.extend(downward(from.items.as_deref(), source.default_mode, pod, addresses)?);
             }
-            if part.service_account_token.is_some() {
-                return Err("service account tokens are not issued by this cluster".to_owned());
+            if let Some(from) = &part.service_account_token {
+                let token = sources.tokens.get(&token_key(from));
+                let token = token.cloned().unwrap_or_else(|| Err("no token was asked for".to_owned()));
+                let token = token.map_err(|why| format!("failed to fetch token: {why}"))?;
+                all.push((from.path.clone(), token.into_bytes(), bits(source.default_mode)));
             }
         }
         return Ok(all);
@@ -165,6 +173,12 @@ fn contents(pod: &Pod, volume: &Volume, sources: &Sources, addresses: &Addresses
         return Ok(Vec::new());
     }
     Err("this kind of volume does not exist on simulated nodes".to_owned())
+}
+
+/// By what a token is found among the sources.
+pub(super) fn token_key(projection: &ServiceAccountTokenProjection) -> (String, i64) {
+    let audience = projection.audience.clone().unwrap_or_default();
+    (audience, projection.expiration_seconds.unwrap_or(TOKEN_SECONDS))
 }
 
 fn config_map(
