@@ -13,6 +13,9 @@ use crate::remote::origin::{self, BaseUrlError};
 pub const HELP: &str = "\
 Judge a measurement by a policy and, where there is one, a baseline; write the verdict as JSON.
 
+Policies of schema slint.policy.v1 are judged as slint-gate 1.7.1 does. What goes beyond it is asked for in policies of
+schema slipway.policy.v1: severities, tolerances, freshness, comparisons of several runs (`slipway policy init --extended`).
+
 Usage: slipway gate [FLAGS]
 
 Flags:
@@ -27,6 +30,11 @@ Flags:
   --reference FILE         The file that pins the reference [default: slint/remote.yaml]
   --cache DIR              Where its files are kept [default: $XDG_CACHE_HOME/slipway, else .slipway/cache]
   --base-url URL           Where they are asked for [default: https://raw.githubusercontent.com]
+  --runs PATH              More runs of what is judged: a file, or a directory of them; may be given more than once
+  --baseline-runs PATH     More runs of the baseline, likewise
+  --run-id ID              The run that the measurement must be of
+  --sarif FILE             Write what is wrong as SARIF 2.1.0, for code scanning
+  --markdown FILE          Write the verdict as a page for people
   --github-step-summary    Append the verdict as Markdown to the file that $GITHUB_STEP_SUMMARY names
   --measurement-summary    Deprecated: --summary
   --fail-on                Deprecated: --exit-on
@@ -36,7 +44,7 @@ or a verdict that cannot be written; 3 the reference is required, and the networ
 ";
 
 /// Which verdicts end with exit code 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ExitOn {
     /// FAIL.
     pub fail: bool,
@@ -61,7 +69,7 @@ impl ExitOn {
 }
 
 /// Settings of `slipway gate`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GateSettings {
     /// The measurement.
     pub summary: String,
@@ -69,6 +77,18 @@ pub struct GateSettings {
     pub policy: String,
     /// The baseline; empty for none.
     pub baseline: String,
+    /// More runs of what is judged.
+    pub runs: Vec<PathBuf>,
+    /// Whether the measurement was named, or is where it is unless told otherwise.
+    pub summary_is_named: bool,
+    /// More runs of the baseline.
+    pub baseline_runs: Vec<PathBuf>,
+    /// The run that the measurement must be of.
+    pub run_id: Option<String>,
+    /// Where SARIF goes.
+    pub sarif: Option<PathBuf>,
+    /// Where the page goes.
+    pub markdown: Option<PathBuf>,
     /// Where the verdict goes.
     pub output: PathBuf,
     /// Which verdicts end with exit code 1.
@@ -122,7 +142,7 @@ pub enum GateUsageError {
     ExitOn(String),
 }
 
-const TEXTS: [&str; 11] = [
+const TEXTS: [&str; 16] = [
     "summary",
     "measurement-summary",
     "policy",
@@ -134,6 +154,11 @@ const TEXTS: [&str; 11] = [
     "reference",
     "cache",
     "base-url",
+    "runs",
+    "baseline-runs",
+    "run-id",
+    "sarif",
+    "markdown",
 ];
 const SWITCH: &str = "github-step-summary";
 
@@ -184,6 +209,13 @@ impl GateSettings {
             }
         }
         rest.extend(args);
+        let all = |flag: &str| {
+            given
+                .iter()
+                .filter(|(name, value)| *name == flag && !value.is_empty())
+                .map(|(_, value)| value.into())
+                .collect()
+        };
         let last = |flag: &str| given.iter().rev().find(|(name, _)| *name == flag).map(|(_, value)| value.clone());
         let mut remarks = Vec::new();
         let mut renamed = |new: &str, old: &str| {
@@ -195,14 +227,20 @@ impl GateSettings {
         };
         let exit_on_text = renamed("exit-on", "fail-on").unwrap_or_else(|| "NEVER".to_owned());
         let exit_on = ExitOn::parse(&exit_on_text).ok_or_else(|| GateUsageError::ExitOn(exit_on_text.clone()))?;
-        let summary =
-            renamed("summary", "measurement-summary").unwrap_or_else(|| "artifacts/sli-summary.json".to_owned());
+        let summary = renamed("summary", "measurement-summary");
         let reference = reference(&last, cache_home)?;
         if !rest.is_empty() {
             remarks.push(format!("ignored, as they are no flags or come after what is none: {}", rest.join(" ")));
         }
+        let file = |flag: &str| last(flag).filter(|path| !path.is_empty()).map(PathBuf::from);
         Ok(Self {
-            summary,
+            runs: all("runs"),
+            summary_is_named: summary.is_some(),
+            summary: summary.unwrap_or_else(|| "artifacts/sli-summary.json".to_owned()),
+            baseline_runs: all("baseline-runs"),
+            run_id: last("run-id").filter(|id| !id.is_empty()),
+            sarif: file("sarif"),
+            markdown: file("markdown"),
             policy: last("policy").unwrap_or_else(|| ".slint/policy.yaml".to_owned()),
             baseline: last("baseline").unwrap_or_default().trim().to_owned(),
             output: last("output").unwrap_or_else(|| "slint-gate-summary.json".to_owned()).into(),

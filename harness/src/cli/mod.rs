@@ -4,6 +4,7 @@
 pub mod args;
 pub mod commands;
 pub mod exit;
+pub mod files;
 pub mod gate;
 pub mod printer;
 pub mod settings;

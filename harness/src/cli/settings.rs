@@ -317,10 +317,9 @@ impl TryFrom<RunArgs> for RunSettings {
             output: args.artifacts.join("slint-gate-summary.json"),
             exit_on: ExitOn { fail: true, warn: false, no_grade: true },
             exit_on_text: "FAIL_OR_NOGRADE".to_owned(),
-            step_summary: None,
-            remarks: Vec::new(),
             // The run has the reference, and hands it over.
             reference: None,
+            ..GateSettings::default()
         });
         Ok(Self {
             reference: args.reference.settings(args.remote.unwrap_or(RemoteMode::Cached))?,

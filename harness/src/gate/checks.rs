@@ -105,6 +105,8 @@ pub fn threshold(policy: &Policy, rule: &Threshold, values: &Values<'_>) -> Find
         observed,
         expected: format!("{} {}", rule.operator, number::text(rule.value)),
         message: message.to_owned(),
+        severity: None,
+        comparison: None,
     };
     let Some(value) = values.get(rule.metric.as_str()).copied().filter(|_| !rule.metric.is_empty()) else {
         return Finding {
@@ -144,6 +146,8 @@ pub fn regression(policy: &Policy, rule: &Threshold, values: &Values<'_>, baseli
         observed,
         expected: format!("abs(delta_percent) <= {}", number::text(tolerance)),
         message: message.to_owned(),
+        severity: None,
+        comparison: None,
     };
     let metric = rule.metric.as_str();
     let (Some(&now), Some(&before)) = (values.get(metric), baseline.get(metric)) else {
@@ -195,6 +199,8 @@ pub fn reliability(policy: &Policy, measurement: &Measurement) -> Finding {
         observed: if status.is_empty() { Observed::Nothing } else { Observed::Word(status.to_owned()) },
         expected: format!(">= {}", required.min_level.as_str()),
         message: message.to_owned(),
+        severity: None,
+        comparison: None,
     };
     let reached = match status.trim().to_lowercase().as_str() {
         "complete" => Some(Level::Complete),
@@ -239,6 +245,8 @@ pub fn result_status(indicator: &Indicator) -> Option<Finding> {
         observed: indicator.value.into(),
         expected: String::new(),
         message: indicator.reason.clone(),
+        severity: None,
+        comparison: None,
     };
     Some(Finding { check, weight, reason })
 }
@@ -250,7 +258,8 @@ pub fn coverage(policy: &Policy, measurement: &Measurement) -> Vec<Finding> {
     }
     let ruled = policy.thresholds.iter().map(|rule| rule.metric.trim());
     let told = policy.coverage.informational.iter().map(|id| id.trim());
-    let covered: HashSet<&str> = ruled.chain(told).collect();
+    let compared = policy.extension.iter().flat_map(|asked| asked.comparisons.iter().map(|one| one.metric.as_str()));
+    let covered: HashSet<&str> = ruled.chain(told).chain(compared).collect();
     let weight = weigh(policy, Violation::CoverageGap);
     let status = if weight == Weight::Fail { CheckStatus::Fail } else { CheckStatus::Warn };
     let gaps = measurement.indicators.iter().filter(|one| one.value.is_some() && !covered.contains(one.id.as_str()));
@@ -263,6 +272,8 @@ pub fn coverage(policy: &Policy, measurement: &Measurement) -> Vec<Finding> {
             observed: indicator.value.into(),
             expected: "threshold rule or coverage.informational entry".to_owned(),
             message: "measured SLI is not covered by policy".to_owned(),
+            severity: None,
+            comparison: None,
         },
         weight,
         reason: Some(Reason::CoverageGap),
@@ -275,7 +286,13 @@ mod tests {
     use super::*;
 
     fn rule(operator: &str, value: f64) -> Threshold {
-        Threshold { name: "rule".to_owned(), metric: "m".to_owned(), operator: operator.to_owned(), value }
+        Threshold {
+            name: "rule".to_owned(),
+            metric: "m".to_owned(),
+            operator: operator.to_owned(),
+            value,
+            ..Threshold::default()
+        }
     }
 
     fn policy(tolerance_percent: f64) -> Policy {

@@ -17,6 +17,8 @@ pub struct Troubles {
     baseline: Option<String>,
     /// Which way the indicators of the policy's rules get better.
     directions: Vec<(String, Direction)>,
+    /// Where the rules stand in the policy, by name and by indicator.
+    lines: Vec<(String, String, usize)>,
 }
 
 impl Troubles {
@@ -41,12 +43,27 @@ impl Troubles {
             }
             _ => Vec::new(),
         };
+        let lines = match &case.policy {
+            Found::Read((Ok(Policy { thresholds, .. }), _)) => {
+                thresholds.iter().map(|rule| (rule.name.clone(), rule.metric.clone(), rule.line)).collect()
+            }
+            _ => Vec::new(),
+        };
         Self {
             policy,
             measurement: measurement(&case.measurement),
             baseline: case.baseline.as_ref().and_then(measurement),
             directions,
+            lines,
         }
+    }
+
+    /// The line of the policy that a check is about.
+    pub(super) fn line(&self, check: &Check) -> Option<usize> {
+        let by_name = |(name, metric, _): &&(String, String, usize)| *name == check.name && *metric == check.metric;
+        let by_metric = |(_, metric, _): &&(String, String, usize)| !metric.is_empty() && *metric == check.metric;
+        let found = self.lines.iter().find(by_name).or_else(|| self.lines.iter().find(by_metric));
+        found.map(|(.., line)| *line).filter(|line| *line > 0)
     }
 
     fn direction(&self, metric: &str) -> Direction {
@@ -68,7 +85,9 @@ fn chain(error: &dyn std::error::Error) -> String {
 /// One line for each thing that is not as it should be, with advice below it; a single line where all is well.
 pub fn explain(verdict: &Verdict, troubles: &Troubles) -> Vec<String> {
     let mut lines = vec![headline(verdict)];
-    lines.extend(inputs(verdict, troubles));
+    lines.extend(
+        inputs(verdict, troubles).into_iter().flat_map(|(what, todo)| [format!("  ✗ {what}"), format!("      {todo}")]),
+    );
     let told = verdict.checks.iter().filter(|check| check.status != CheckStatus::Pass);
     lines.extend(told.flat_map(|check| [format!("  {} {}", sign(check), sentence(check, troubles)), advice(check)]));
     lines
@@ -86,12 +105,13 @@ fn headline(verdict: &Verdict) -> String {
     }
 }
 
-fn inputs(verdict: &Verdict, troubles: &Troubles) -> Vec<String> {
+/// What is wrong with the files, each with what to do about it.
+pub(super) fn inputs(verdict: &Verdict, troubles: &Troubles) -> Vec<(String, &'static str)> {
     let files = &verdict.input_refs;
     let baseline = files.baseline_file.as_deref().unwrap_or_default();
     let because = |why: &Option<String>| why.as_ref().map_or(String::new(), |why| format!(": {why}"));
     let mut lines = Vec::new();
-    let mut say = |what: String, todo: &str| lines.extend([format!("  ✗ {what}"), format!("      {todo}")]);
+    let mut say = |what: String, todo: &'static str| lines.push((what, todo));
     for reason in &verdict.reasons {
         match reason {
             Reason::PolicyMissing => {
@@ -121,6 +141,10 @@ fn inputs(verdict: &Verdict, troubles: &Troubles) -> Vec<String> {
                 format!("the baseline {baseline} cannot be used{}", because(&troubles.baseline)),
                 "take the summary of a run that was good in its place",
             ),
+            Reason::BaselineRequired if verdict.baseline_status == BaselineStatus::AbsentFirstRun => say(
+                "the policy asks for a baseline, and none was named".to_owned(),
+                "name it with --baseline; `slipway baseline approve` makes one",
+            ),
             Reason::BaselineAbsentFirstRun if verdict.baseline_status == BaselineStatus::AbsentFirstRun => say(
                 "the policy compares with a baseline, and none was named".to_owned(),
                 "keep the summary of a run that was good, and name it with --baseline from then on",
@@ -137,13 +161,15 @@ fn sign(check: &Check) -> char {
         CheckStatus::Warn => '!',
         CheckStatus::Fail => '✗',
         CheckStatus::NoGrade => '?',
+        CheckStatus::Info => 'i',
     }
 }
 
-fn sentence(check: &Check, troubles: &Troubles) -> String {
+/// What is not as it should be about a check.
+pub(super) fn sentence(check: &Check, troubles: &Troubles) -> String {
     let metric = &check.metric;
     match (check.category, check.status, &check.observed) {
-        (Category::Threshold, CheckStatus::Fail, Observed::Number(value)) => {
+        (Category::Threshold, CheckStatus::Fail | CheckStatus::Warn | CheckStatus::Info, Observed::Number(value)) => {
             format!(
                 "{}: {metric} is {}, and should be {}{}",
                 check.name,
@@ -156,6 +182,10 @@ fn sentence(check: &Check, troubles: &Troubles) -> String {
             format!("{}: {:?} is no rule; <=, >=, <, > and == are known operators", check.name, check.expected)
         }
         (Category::Threshold, ..) => format!("{}: {metric:?} was not measured", check.name),
+        // Comparisons beyond slint-gate say in their own words what they found.
+        (Category::Regression, _, Observed::Number(_)) if !check.expected.starts_with("abs(") => {
+            format!("{metric}: {}; allowed is {}", check.message, check.expected)
+        }
         (Category::Regression, CheckStatus::Fail, Observed::Number(percent)) => {
             let allowed = check.expected.rsplit(' ').next().unwrap_or_default();
             let better = match troubles.direction(metric) {
@@ -178,11 +208,14 @@ fn sentence(check: &Check, troubles: &Troubles) -> String {
             let how = match status {
                 CheckStatus::NoGrade => "was left out",
                 CheckStatus::Warn => "had a warning",
-                CheckStatus::Fail | CheckStatus::Pass => "failed",
+                CheckStatus::Fail | CheckStatus::Pass | CheckStatus::Info => "failed",
             };
             format!("{metric} {how} when it was measured{reason}")
         }
         (Category::Coverage, ..) => format!("{metric} is measured, and the policy has no rule for it"),
+        (Category::Freshness, ..) => format!("the measurement is not of now: {}", check.message),
+        (Category::RunId, ..) => check.message.clone(),
+        (Category::Baseline, ..) => format!("{metric} is not in the baseline, and the policy wants it there"),
     }
 }
 
@@ -199,17 +232,28 @@ fn by(check: &Check) -> String {
     }
 }
 
+/// Whether a comparison could not tell for want of runs.
+fn too_few(check: &Check) -> bool {
+    check.comparison.as_ref().is_some_and(|figures| figures.p_value > figures.p_limit)
+}
+
 fn advice(check: &Check) -> String {
     let advice = match (check.category, check.status) {
-        (Category::Threshold, CheckStatus::Fail) => "find what changed, or change the rule if this is how it should be",
+        (Category::Threshold, CheckStatus::Fail | CheckStatus::Warn | CheckStatus::Info) => {
+            "find what changed, or change the rule if this is how it should be"
+        }
         (Category::Threshold, _) => "correct the rule, or measure what it asks for",
-        (Category::Regression, CheckStatus::Fail) => {
+        (Category::Regression, _) if too_few(check) => "measure more often, or compare by difference",
+        (Category::Regression, CheckStatus::Fail | CheckStatus::Warn | CheckStatus::Info) => {
             "find what made it worse; if it is meant, make this run the new baseline"
         }
         (Category::Regression, _) => "take a baseline that has it",
         (Category::Reliability, _) => "see what the measurement says was missing, and measure again",
         (Category::ResultStatus, _) => "see the indicator's reason in the measurement",
         (Category::Coverage, _) => "give it a rule, or list it under coverage.informational",
+        (Category::Freshness, _) => "measure again, and let the gate run right after",
+        (Category::RunId, _) => "name the summary of this run, and a baseline of another",
+        (Category::Baseline, _) => "approve a baseline that has it",
     };
     format!("      {advice}")
 }
@@ -227,6 +271,8 @@ mod tests {
             observed,
             expected: expected.to_owned(),
             message: String::new(),
+            severity: None,
+            comparison: None,
         }
     }
 

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::verdict::Verdict;
 
 /// A table cell: one line, and no bar of its own.
-fn cell(text: &str) -> String {
+pub(super) fn cell(text: &str) -> String {
     text.replace("\r\n", " ").replace('\n', " ").replace('|', "\\|")
 }
 

@@ -50,6 +50,19 @@ pub struct Indicator {
     pub status: Status,
     /// Why.
     pub reason: String,
+    /// What its number counts.
+    pub unit: String,
+    /// What sort of number it is.
+    pub kind: String,
+    /// What was measured in each of several runs, where the summary is of several; ours.
+    pub samples: Vec<f64>,
+}
+
+impl Indicator {
+    /// What each run measured: one number for a summary of one run.
+    pub fn runs(&self) -> Vec<f64> {
+        if self.samples.is_empty() { self.value.into_iter().collect() } else { self.samples.clone() }
+    }
 }
 
 /// What was measured.
@@ -57,8 +70,8 @@ pub struct Indicator {
 pub struct Measurement {
     /// When it was written.
     pub generated_at: Timestamp,
-    /// Which run it is of.
-    pub run_id: String,
+    /// Which runs it is of; one, unless it was put together from several.
+    pub run_ids: Vec<String>,
     /// How far collecting came: `Complete`, `Partial` or `Failed`; empty where nothing is said.
     pub collection_status: String,
     /// The indicators, in the file's order.
@@ -110,15 +123,16 @@ impl Measurement {
         let json = Json::parse(bytes)?;
         let mut schema = "";
         let mut generated_at = None;
-        let (mut run_id, mut collection_status) = (String::new(), String::new());
+        let (mut run_id, mut merged, mut collection_status) = (String::new(), Vec::new(), String::new());
         let mut drafts = Vec::new();
-        let known = ["schemaVersion", "generatedAt", "config", "reliability", "results", "warnings"];
+        let known = ["schemaVersion", "generatedAt", "config", "reliability", "results", "warnings", "slipway"];
         for (name, value) in json.fields("the summary", &known)? {
             match name {
                 "schemaVersion" => schema = value.text(name)?.unwrap_or(schema),
                 "generatedAt" => generated_at = time("generatedAt", value)?.or(generated_at),
                 "config" => config(value, &mut run_id)?,
                 "reliability" => reliability(value, &mut collection_status)?,
+                "slipway" => merged = runs_of(value),
                 "results" => drafts = value.items(name)?.iter().map(draft).collect::<Result<Vec<_>, _>>()?,
                 _ => value.texts(name)?,
             }
@@ -127,7 +141,9 @@ impl Measurement {
             return Err(MeasurementError::Schema(schema.to_owned()));
         }
         let generated_at = generated_at.filter(|time| !is_zero(*time)).ok_or(MeasurementError::NoTime)?;
-        Ok(Self { generated_at, run_id, collection_status, indicators: indicators(drafts)? })
+        let run_ids =
+            if merged.is_empty() { Some(run_id).filter(|id| !id.is_empty()).into_iter().collect() } else { merged };
+        Ok(Self { generated_at, run_ids, collection_status, indicators: indicators(drafts)? })
     }
 
     /// The values by id; indicators without one are left out.
@@ -143,6 +159,24 @@ struct Draft {
     value: Option<f64>,
     status: String,
     reason: String,
+    unit: String,
+    kind: String,
+    samples: Vec<f64>,
+}
+
+/// The runs that a summary of several was put together from. Like everything of ours it is looked past where it makes
+/// no sense, as other readers of the file do.
+fn runs_of(json: &Json) -> Vec<String> {
+    let Ok(mut fields) = json.fields("slipway", &["runs"]) else { return Vec::new() };
+    let Some((_, runs)) = fields.next() else { return Vec::new() };
+    let runs = runs.items("runs").unwrap_or_default();
+    runs.iter().filter_map(|run| run.text("runs").ok().flatten().map(str::to_owned)).collect()
+}
+
+/// The numbers of a list; none where any of it is none.
+fn samples(json: &Json) -> Vec<f64> {
+    let numbers = json.items("samples").map(|items| items.iter().map(|item| item.number("samples").ok().flatten()));
+    numbers.ok().and_then(Iterator::collect::<Option<Vec<f64>>>).unwrap_or_default()
 }
 
 fn indicators(drafts: Vec<Draft>) -> Result<Vec<Indicator>, MeasurementError> {
@@ -150,7 +184,7 @@ fn indicators(drafts: Vec<Draft>) -> Result<Vec<Indicator>, MeasurementError> {
     drafts
         .into_iter()
         .enumerate()
-        .map(|(index, Draft { id, value, status, reason })| {
+        .map(|(index, Draft { id, value, status, reason, unit, kind, samples })| {
             if id.is_empty() {
                 return Err(MeasurementError::NoId(index));
             }
@@ -158,7 +192,7 @@ fn indicators(drafts: Vec<Draft>) -> Result<Vec<Indicator>, MeasurementError> {
                 return Err(MeasurementError::DuplicateId(id));
             }
             match Status::parse(&status) {
-                Some(status) => Ok(Indicator { id, value, status, reason }),
+                Some(status) => Ok(Indicator { id, value, status, reason, unit, kind, samples }),
                 None => Err(MeasurementError::Status { id, status }),
             }
         })
@@ -179,6 +213,7 @@ fn draft(json: &Json) -> Result<Draft, JsonError> {
         "reason",
         "inputsUsed",
         "inputsMissing",
+        "samples",
     ];
     for (name, value) in json.fields("results[]", &known)? {
         let set = |text: &mut String| -> Result<(), JsonError> {
@@ -191,6 +226,9 @@ fn draft(json: &Json) -> Result<Draft, JsonError> {
             "id" => set(&mut draft.id)?,
             "status" => set(&mut draft.status)?,
             "reason" => set(&mut draft.reason)?,
+            "unit" => set(&mut draft.unit)?,
+            "kind" => set(&mut draft.kind)?,
+            "samples" => draft.samples = samples(value),
             "value" => draft.value = value.number(name)?,
             "fields" => value.map(name, |one| one.number(name).map(drop))?,
             "inputsUsed" | "inputsMissing" => value.texts(name)?,

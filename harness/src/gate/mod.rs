@@ -1,24 +1,33 @@
 //! The gate: may a release pass, given what was measured, what is asked, and what it was before?
 //!
 //! A function of (summary, policy, baseline) → verdict. It agrees with slint-gate 1.7.1 on every input: grade, reasons,
-//! checks, their order, and numbers as text. It touches no file and knows nothing of scenarios or clusters; a measurement
+//! checks, their order, and numbers as text. What goes beyond that tool ([`extension`], [`superset`], [`noise`]) is asked
+//! for by name, in policies of another schema. It touches no file and knows nothing of scenarios or clusters; a measurement
 //! that cannot be trusted is never a pass.
 
 pub mod checks;
+pub mod combine;
 pub mod explain;
+pub mod extension;
 pub mod json;
 pub mod markdown;
 pub mod measurement;
+pub mod noise;
 pub mod number;
 pub mod policy;
+pub mod report;
+pub mod sarif;
+pub mod superset;
 pub mod verdict;
 pub mod yaml;
 
 use jiff::Timestamp;
 
 use self::checks::{Finding, Values, Weight};
+use self::extension::Extension;
 use self::measurement::{Measurement, MeasurementError};
 use self::policy::{Policy, Reading};
+use self::superset::Chance;
 use self::verdict::{
     BaselineStatus, CheckStatus, Evaluation, Grade, Inputs, MeasurementStatus, PolicyStatus, Reason, SCHEMA, Verdict,
 };
@@ -56,10 +65,12 @@ pub struct Case {
     pub measurement: Found<Result<Measurement, MeasurementError>>,
     /// What it was before; none where no baseline was named.
     pub baseline: Option<Found<Result<Measurement, MeasurementError>>>,
+    /// The run that the measurement must be of, where one was named.
+    pub run_id: Option<String>,
 }
 
-/// Judges a case.
-pub fn judge(case: Case, now: Timestamp) -> Verdict {
+/// Judges a case. Policies that resample draw from `chance`, by the name of each indicator.
+pub fn judge(case: Case, now: Timestamp, chance: &Chance<'_>) -> Verdict {
     let mut verdict = Verdict {
         schema_version: SCHEMA,
         gate_result: Grade::NoGrade,
@@ -78,8 +89,17 @@ pub fn judge(case: Case, now: Timestamp) -> Verdict {
     let measurement = take_measurement(&mut verdict, case.measurement);
     let baseline = case.baseline.and_then(|baseline| take_baseline(&mut verdict, baseline));
     let (Some(policy), Some(measurement)) = (policy, measurement) else { return verdict };
-    grade(&mut verdict, &policy, &measurement, baseline.as_ref());
+    let sides = Sides { measurement: &measurement, baseline: baseline.as_ref(), run_id: case.run_id.as_deref(), now };
+    grade(&mut verdict, &policy, &sides, chance);
     verdict
+}
+
+/// What is held against the policy.
+struct Sides<'a> {
+    measurement: &'a Measurement,
+    baseline: Option<&'a Measurement>,
+    run_id: Option<&'a str>,
+    now: Timestamp,
 }
 
 fn take_policy(verdict: &mut Verdict, found: Found<Reading>) -> Option<Policy> {
@@ -141,7 +161,8 @@ fn take_baseline(verdict: &mut Verdict, found: Found<Result<Measurement, Measure
 }
 
 /// Holds the measurement against the policy, check by check.
-fn grade(verdict: &mut Verdict, policy: &Policy, measurement: &Measurement, baseline: Option<&Measurement>) {
+fn grade(verdict: &mut Verdict, policy: &Policy, sides: &Sides<'_>, chance: &Chance<'_>) {
+    let &Sides { measurement, baseline, run_id, now } = sides;
     let values = measurement.values();
     let mut weights = Vec::new();
     let mut note = |verdict: &mut Verdict, finding: Finding| {
@@ -152,23 +173,33 @@ fn grade(verdict: &mut Verdict, policy: &Policy, measurement: &Measurement, base
         verdict.checks.push(finding.check);
     };
     for rule in &policy.thresholds {
-        note(verdict, checks::threshold(policy, rule, &values));
+        note(verdict, superset::weigh(checks::threshold(policy, rule, &values), rule.severity));
     }
+    let asked = policy.extension.as_ref();
     let mut comparison = Weight::None;
     if policy.regression.enabled {
-        match (verdict.baseline_status, baseline) {
-            (BaselineStatus::Present, Some(baseline)) => {
+        match (verdict.baseline_status, baseline, asked) {
+            (BaselineStatus::Present, Some(baseline), None) => {
                 let before: Values<'_> = baseline.values();
                 for rule in policy.thresholds.iter().filter(|rule| !rule.metric.is_empty()) {
                     note(verdict, checks::regression(policy, rule, &values, &before));
                 }
             }
-            (BaselineStatus::AbsentFirstRun, _) => {
+            (BaselineStatus::Present, Some(baseline), Some(asked)) => {
+                for finding in superset::regressions(policy, asked, measurement, baseline, chance) {
+                    note(verdict, finding);
+                }
+            }
+            (BaselineStatus::AbsentFirstRun, ..) => {
                 verdict.because(Reason::BaselineAbsentFirstRun);
                 comparison = Weight::Warn;
             }
             _ => comparison = Weight::NoGrade,
         }
+    }
+    if asked.is_some_and(|asked| asked.baseline_required) && baseline.is_none() {
+        verdict.because(Reason::BaselineRequired);
+        comparison = Weight::NoGrade;
     }
     let reliability = checks::reliability(policy, measurement);
     if reliability.weight != Weight::None {
@@ -179,6 +210,15 @@ fn grade(verdict: &mut Verdict, policy: &Policy, measurement: &Measurement, base
         note(verdict, finding);
     }
     for finding in checks::coverage(policy, measurement) {
+        note(verdict, finding);
+    }
+    let nothing = Extension::default();
+    let asked = asked.unwrap_or(&nothing);
+    for finding in superset::freshness(asked, measurement, now)
+        .into_iter()
+        .chain(superset::run_id(asked, run_id, measurement, baseline))
+        .chain(baseline.map_or_else(Vec::new, |baseline| superset::required(asked, baseline)))
+    {
         note(verdict, finding);
     }
     weights.push(comparison);

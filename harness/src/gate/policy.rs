@@ -1,4 +1,4 @@
-//! What is asked of a measurement: a policy of schema `slint.policy.v1`.
+//! What is asked of a measurement: a policy of schema `slint.policy.v1`, or of its superset, which [`extension`] reads.
 
 use std::collections::{BTreeSet, HashSet};
 use std::fmt::Write;
@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use super::extension::{self, Extension, Severity};
 use super::number;
 use super::yaml::{self, Node, YamlError};
 
@@ -28,6 +29,8 @@ pub struct Policy {
     pub coverage: Coverage,
     /// Which violations fail the gate; the others are warnings.
     pub fatal: BTreeSet<Violation>,
+    /// What is asked beyond slint-gate; none in a policy of its schema.
+    pub extension: Option<Extension>,
 }
 
 /// A rule that states the good condition: `metric operator value`.
@@ -41,6 +44,10 @@ pub struct Threshold {
     pub operator: String,
     /// What it compares with.
     pub value: f64,
+    /// How heavily a violation weighs; none leaves that to `promote_to_fail`.
+    pub severity: Option<Severity>,
+    /// Where it stands in the file: its line, from 1; 0 where it stands in another.
+    pub line: usize,
 }
 
 /// Comparison with a baseline.
@@ -142,6 +149,59 @@ pub enum PolicyError {
     /// Two rules have one name.
     #[error("duplicate threshold name {}", quoted(.0))]
     Duplicate(String),
+    /// A key that there is not.
+    #[error("line {line}, column {column}: there is no {} in {section}{}", quoted(.key), meant(*.nearest))]
+    Key {
+        /// The line, from 1.
+        line: usize,
+        /// The column, from 1.
+        column: usize,
+        /// Where it stands.
+        section: String,
+        /// The key.
+        key: String,
+        /// The key that was perhaps meant.
+        nearest: Option<&'static str>,
+    },
+    /// A word that there is not.
+    #[error("line {line}, column {column}: {field} is {}; {known} are known{}", quoted(.word), meant(*.nearest))]
+    Word {
+        /// The line, from 1.
+        line: usize,
+        /// The column, from 1.
+        column: usize,
+        /// The field.
+        field: String,
+        /// What it says.
+        word: String,
+        /// What it could say.
+        known: String,
+        /// The word that was perhaps meant.
+        nearest: Option<&'static str>,
+    },
+    /// A value that makes no sense there.
+    #[error("line {line}, column {column}: {field} should be {wanted}")]
+    Range {
+        /// The line, from 1.
+        line: usize,
+        /// The column, from 1.
+        column: usize,
+        /// The field.
+        field: String,
+        /// What it should be.
+        wanted: &'static str,
+    },
+    /// Two comparisons of one indicator.
+    #[error("line {line}: two comparisons are of {}", quoted(.metric))]
+    Comparison {
+        /// The line of the second, from 1.
+        line: usize,
+        /// The indicator.
+        metric: String,
+    },
+    /// Nothing is asked.
+    #[error("there is no rule in it")]
+    Empty,
     /// A tolerance below zero.
     #[error("regression.tolerance_percent must not be negative (got {})", number::text(*.0))]
     NegativeTolerance(f64),
@@ -153,6 +213,10 @@ impl PolicyError {
     pub fn is_about_content(&self) -> bool {
         !matches!(self, Self::Yaml(_) | Self::NotText)
     }
+}
+
+fn meant(nearest: Option<&str>) -> String {
+    nearest.map_or_else(String::new, |word| format!("; did you mean {word:?}?"))
 }
 
 /// A policy and what is to be said about the file it stands in.
@@ -176,13 +240,22 @@ impl Policy {
             Ok(root) => root,
             Err(error) => return (Err(error.into()), Vec::new()),
         };
-        let mut warnings = root.as_ref().map_or_else(Vec::new, unknown_keys);
+        let extended = root.as_ref().filter(|root| is_extended(root));
+        let mut warnings = match (&root, extended) {
+            (Some(root), None) => unknown_keys(root),
+            _ => Vec::new(),
+        };
         let deprecated = |draft: &Draft| !draft.fail_on.is_empty();
         let policy = match root.as_ref().map_or_else(|| Ok(Draft::default()), Draft::read) {
             Err(error) => Err(error.into()),
             Ok(draft) => {
                 let deprecated = deprecated(&draft);
-                draft.understand().inspect(|_| {
+                let extend = |mut policy: Policy| {
+                    policy.extension =
+                        extended.map(|root| Extension::read(root, &mut policy.thresholds)).transpose()?;
+                    Ok(policy)
+                };
+                draft.understand().and_then(extend).inspect(|_| {
                     if deprecated {
                         warnings.push(
                             "policy.yaml: 'fail_on' is deprecated; use 'promote_to_fail' instead (both are honored \
@@ -200,6 +273,23 @@ impl Policy {
         }
         (policy, warnings)
     }
+}
+
+/// Whether a policy says that it is of the superset.
+fn is_extended(root: &Node) -> bool {
+    let entries = root.entries("the policy").unwrap_or_default();
+    let schema = entries.iter().find(|(key, ..)| *key == "schema_version");
+    schema
+        .and_then(|(_, _, value)| value.text("schema_version").ok().flatten())
+        .is_some_and(|schema| schema.trim() == extension::SCHEMA)
+}
+
+/// What may be a mistake in a policy of slint-gate's schema, which that tool looks past: keys that nobody knows, each with
+/// its place and the nearest right one. For people; verdicts say nothing of it.
+pub fn remarks(bytes: &[u8]) -> Vec<String> {
+    let root = std::str::from_utf8(bytes).ok().and_then(|text| yaml::parse(text).ok().flatten());
+    let unknown = root.filter(|root| !is_extended(root)).and_then(|root| extension::unknown_keys(&root).ok());
+    unknown.unwrap_or_default().iter().map(ToString::to_string).collect()
 }
 
 fn unknown_keys(root: &Node) -> Vec<String> {
@@ -265,7 +355,7 @@ impl Draft {
     /// The first thing that makes no sense is the one that is told.
     fn understand(self) -> Result<Policy, PolicyError> {
         let mut policy = self.policy;
-        if self.schema.trim() != SCHEMA {
+        if ![SCHEMA, extension::SCHEMA].contains(&self.schema.trim()) {
             return Err(PolicyError::Schema(self.schema));
         }
         for (key, values) in [("fail_on", &self.fail_on), ("promote_to_fail", &self.promote)] {
@@ -307,7 +397,7 @@ impl Draft {
 }
 
 fn threshold(node: &Node) -> Result<Threshold, YamlError> {
-    let mut rule = Threshold::default();
+    let mut rule = Threshold { line: node.line, ..Threshold::default() };
     for (key, _, value) in node.entries("thresholds[]")? {
         match key {
             "name" => rule.name = value.text(key)?.unwrap_or_default(),

@@ -2,6 +2,7 @@
 
 use serde::{Serialize, Serializer};
 
+use super::extension::Severity;
 use super::number;
 
 /// The schema that is written.
@@ -119,6 +120,16 @@ pub enum Reason {
     CollectionFailed,
     /// An indicator has no rule.
     CoverageGap,
+    /// The measurement is older than the policy allows, or from the future.
+    MeasurementStale,
+    /// The measurement is of another run than it should be.
+    RunMismatch,
+    /// The policy asks for a baseline that is not there.
+    BaselineRequired,
+    /// There are too few runs to tell a change from noise.
+    RunsInsufficient,
+    /// The noise is too large to tell.
+    RegressionInconclusive,
 }
 
 impl Reason {
@@ -139,6 +150,11 @@ impl Reason {
             Self::ReliabilityInsufficient => "RELIABILITY_INSUFFICIENT",
             Self::CollectionFailed => "COLLECTION_FAILED",
             Self::CoverageGap => "COVERAGE_GAP",
+            Self::MeasurementStale => "MEASUREMENT_STALE",
+            Self::RunMismatch => "RUN_MISMATCH",
+            Self::BaselineRequired => "BASELINE_REQUIRED",
+            Self::RunsInsufficient => "RUNS_INSUFFICIENT",
+            Self::RegressionInconclusive => "REGRESSION_INCONCLUSIVE",
         }
     }
 }
@@ -157,6 +173,12 @@ pub enum Category {
     ResultStatus,
     /// Whether an indicator has a rule.
     Coverage,
+    /// How old the measurement is.
+    Freshness,
+    /// Of which run the measurement is.
+    RunId,
+    /// What the baseline must hold.
+    Baseline,
 }
 
 impl Category {
@@ -168,6 +190,9 @@ impl Category {
             Self::Reliability => "reliability",
             Self::ResultStatus => "result_status",
             Self::Coverage => "coverage",
+            Self::Freshness => "freshness",
+            Self::RunId => "run_id",
+            Self::Baseline => "baseline",
         }
     }
 }
@@ -184,6 +209,8 @@ pub enum CheckStatus {
     Fail,
     /// It cannot be told.
     NoGrade,
+    /// Not as asked, and only told; policies of slint-gate have none.
+    Info,
 }
 
 impl CheckStatus {
@@ -194,6 +221,7 @@ impl CheckStatus {
             Self::Warn => "warn",
             Self::Fail => "fail",
             Self::NoGrade => "no_grade",
+            Self::Info => "info",
         }
     }
 }
@@ -257,6 +285,38 @@ pub struct Check {
     pub expected: String,
     /// What came of it.
     pub message: String,
+    /// How heavily the policy has it weigh, where it says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub severity: Option<Severity>,
+    /// The figures of a comparison of several runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub comparison: Option<Comparison>,
+}
+
+/// Several runs held against several others.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Comparison {
+    /// How many runs of what is judged.
+    pub runs: usize,
+    /// How many runs of the baseline.
+    pub baseline_runs: usize,
+    /// The median of the runs.
+    pub median: f64,
+    /// The median of the baseline's runs.
+    pub baseline_median: f64,
+    /// What the change is given in: `percent`, or `units` where there is no ratio.
+    pub change_in: &'static str,
+    /// The change.
+    pub change: f64,
+    /// Between which bounds it lies in 95 of 100 cases.
+    pub interval: [f64; 2],
+    /// How probable this is where nothing is worse than tolerated.
+    pub p_value: f64,
+    /// What the probability must not exceed to be called a regression.
+    pub p_limit: f64,
+    /// How many runs on each side would show the change that the policy wants seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runs_needed: Option<usize>,
 }
 
 /// The files that were judged.
@@ -268,6 +328,12 @@ pub struct Inputs {
     pub policy_file: String,
     /// The baseline, where one was named.
     pub baseline_file: Option<String>,
+    /// More runs of what is judged.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub more_runs: Vec<String>,
+    /// More runs of the baseline.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub more_baseline_runs: Vec<String>,
 }
 
 /// What the gate says. Fields are in the order of the schema.
