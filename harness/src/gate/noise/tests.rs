@@ -149,7 +149,6 @@ fn the_number_of_runs_that_is_said_shows_ten_percent_four_times_out_of_five() {
 }
 
 /// The figures that the guide quotes, shown by `cargo test -- --nocapture`.
-#[expect(clippy::print_stdout, reason = "figures for the guide")]
 fn show(figure: impl std::fmt::Display) {
     println!("{figure}");
 }

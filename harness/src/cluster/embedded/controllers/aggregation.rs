@@ -93,7 +93,7 @@ mod tests {
 
     use super::*;
 
-    fn role(name: &str, labels: Value, verbs: &[&str]) -> Arc<ClusterRole> {
+    fn role(name: &str, labels: &Value, verbs: &[&str]) -> Arc<ClusterRole> {
         let rules: Vec<Value> =
             verbs.iter().map(|verb| json!({"apiGroups": [""], "resources": ["pods"], "verbs": [verb]})).collect();
         let role = json!({"metadata": {"name": name, "labels": labels}, "rules": rules});
@@ -102,15 +102,15 @@ mod tests {
 
     #[test]
     fn a_role_collects_each_rule_of_the_roles_it_selects_once() {
-        let mut collector = role("all", json!({"collect": "yes"}), &["old"]).as_ref().clone();
+        let mut collector = role("all", &json!({"collect": "yes"}), &["old"]).as_ref().clone();
         let selectors = json!({"clusterRoleSelectors": [{"matchLabels": {"collect": "yes"}}]});
         collector.aggregation_rule = serde_json::from_value(selectors).expect("a rule");
         let collector = Arc::new(collector);
         let all = [
-            role("a", json!({"collect": "yes"}), &["get", "list"]),
+            role("a", &json!({"collect": "yes"}), &["get", "list"]),
             Arc::clone(&collector),
-            role("b", json!({"collect": "no"}), &["delete"]),
-            role("c", json!({"collect": "yes"}), &["list", "watch"]),
+            role("b", &json!({"collect": "no"}), &["delete"]),
+            role("c", &json!({"collect": "yes"}), &["list", "watch"]),
         ];
         let verbs: Vec<String> =
             collected(&collector, &all).expect("it collects").into_iter().flat_map(|rule| rule.verbs).collect();
