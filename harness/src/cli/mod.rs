@@ -54,6 +54,8 @@ fn dispatch(args: Args, printer: &Printer) -> Result<Exit, commands::Failure> {
         },
         Command::Bench(args) => commands::bench::bench(&args.try_into()?, printer),
         Command::Slint(args) => commands::slint::slint(&args.try_into()?, printer),
+        Command::Baseline(args) => commands::baseline::baseline(&args.command, printer),
+        Command::Policy(args) => commands::policy::policy(&args.command, printer),
         Command::Schema(args) => commands::schema::schema(&args, printer),
     }
 }

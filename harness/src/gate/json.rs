@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::ser::{Serialize, SerializeMap, Serializer};
 
 /// A value, with the entries of maps in their order.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,6 +52,37 @@ impl Json {
     pub fn parse(bytes: &[u8]) -> Result<Self, JsonError> {
         let text = String::from_utf8_lossy(bytes);
         Ok(serde_json::from_str(&without_lone_surrogates(&text))?)
+    }
+
+    /// The value of a key, whatever its case; the last of two.
+    pub fn get(&self, key: &str) -> Option<&Self> {
+        let Self::Map(entries) = self else { return None };
+        let key = fold(key);
+        entries.iter().rev().find(|(name, _)| fold(name) == key).map(|(_, value)| value)
+    }
+
+    /// The value of a key, to be changed.
+    pub fn get_mut(&mut self, key: &str) -> Option<&mut Self> {
+        let Self::Map(entries) = self else { return None };
+        let key = fold(key);
+        entries.iter_mut().rev().find(|(name, _)| fold(name) == key).map(|(_, value)| value)
+    }
+
+    /// Gives a key a value; a new one comes last. Nothing where this is no object.
+    pub fn set(&mut self, key: &str, value: Self) {
+        if let Some(old) = self.get_mut(key) {
+            *old = value;
+        } else if let Self::Map(entries) = self {
+            entries.push((key.to_owned(), value));
+        }
+    }
+
+    /// Takes a key away, whatever its case.
+    pub fn remove(&mut self, key: &str) {
+        if let Self::Map(entries) = self {
+            let key = fold(key);
+            entries.retain(|(name, _)| fold(name) != key);
+        }
     }
 
     fn is(&self) -> &'static str {
@@ -207,6 +239,26 @@ fn without_lone_surrogates(text: &str) -> Cow<'_, str> {
 impl<'de> Deserialize<'de> for Json {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(JsonVisitor)
+    }
+}
+
+impl Serialize for Json {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Null => serializer.serialize_unit(),
+            Self::Bool(value) => serializer.serialize_bool(*value),
+            Self::Integer(value) => serializer.serialize_i64(*value),
+            Self::Float(value) => serializer.serialize_f64(*value),
+            Self::Text(text) => serializer.serialize_str(text),
+            Self::List(items) => serializer.collect_seq(items),
+            Self::Map(entries) => {
+                let mut map = serializer.serialize_map(Some(entries.len()))?;
+                for (key, value) in entries {
+                    map.serialize_entry(key, value)?;
+                }
+                map.end()
+            }
+        }
     }
 }
 

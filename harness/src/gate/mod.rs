@@ -7,14 +7,17 @@
 
 pub mod checks;
 pub mod combine;
+pub mod difference;
 pub mod explain;
 pub mod extension;
 pub mod json;
 pub mod markdown;
 pub mod measurement;
+pub mod merge;
 pub mod noise;
 pub mod number;
 pub mod policy;
+pub mod recommend;
 pub mod report;
 pub mod sarif;
 pub mod superset;

@@ -1,9 +1,11 @@
 //! One file per command. A command takes settings, does its work and says how it ended.
 
+pub mod baseline;
 pub mod bench;
 pub mod gate;
 pub mod lint;
 mod measured;
+pub mod policy;
 mod reference;
 pub mod run;
 pub mod schema;
