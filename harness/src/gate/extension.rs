@@ -172,9 +172,9 @@ fn word<T: Copy>(
         None => Err(PolicyError::Word {
             line: node.line,
             column: node.column,
-            field: field.to_owned(),
-            word: text,
-            known: known.join(", "),
+            field: field.into(),
+            word: text.into(),
+            known,
             nearest: nearest(&written, known),
         }),
     }

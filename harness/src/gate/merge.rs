@@ -4,9 +4,11 @@
 //! What the first summary says beyond results is kept; times, statuses and completeness are the worst of all.
 
 use super::combine::combine;
-use super::json::{Json, JsonError};
+use super::json::Json;
 use super::measurement::{Indicator, Measurement, MeasurementError, Status};
-use crate::sli::histogram::Histogram;
+use super::noise::resample::median;
+use crate::sli::histogram::{Histogram, HistogramError};
+use crate::sli::summary::HISTOGRAMS;
 
 /// Who approved a baseline, as far as it is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,12 +40,18 @@ pub enum MergeError {
         #[source]
         source: MeasurementError,
     },
+    /// A histogram cannot be read.
+    #[error("a histogram of file {index} cannot be read")]
+    Histogram {
+        /// Which, from 1.
+        index: usize,
+        /// Why.
+        #[source]
+        source: HistogramError,
+    },
     /// The same run twice is no second run.
     #[error("run {0:?} is there twice")]
     Twice(String),
-    /// The result makes no sense.
-    #[error("the first summary cannot be kept")]
-    Json(#[from] JsonError),
 }
 
 /// Puts summaries together, and notes who approved them.
@@ -97,27 +105,76 @@ fn result(one: &Indicator, documents: &[Json]) -> Json {
     if !one.samples.is_empty() {
         result.set("samples", Json::List(one.samples.iter().map(|value| Json::Float(*value)).collect()));
     }
-    // Percentiles of one run are not those of all; those of the latencies of all are.
-    result.remove("fields");
-    result.remove("histogram");
-    if let Some(all) = histogram(&described) {
-        let fields = [("p50", all.quantile(0.5)), ("p95", all.quantile(0.95)), ("p99", all.quantile(0.99))];
-        let fields = fields.into_iter().chain([("mean", all.mean()), ("max", all.max())]);
-        let fields = fields.filter_map(|(name, value)| Some((name.to_owned(), Json::Float(value?))));
-        result.set("fields", Json::Map(fields.collect()));
-        result.set("histogram", Json::Text(all.to_text()));
+    // The percentiles of one run are not those of all; the typical ones are told.
+    let fields = fields(&described);
+    if fields.is_empty() {
+        result.remove("fields");
+    } else {
+        result.set("fields", Json::Map(fields));
     }
     result
 }
 
-/// The latencies of all runs, where all have kept theirs.
-fn histogram(results: &[&Json]) -> Option<Histogram> {
-    let mut all = Histogram::default();
+/// Each further number, as the median of the runs that have it.
+fn fields(results: &[&Json]) -> Vec<(String, Json)> {
+    let mut found: Vec<(String, Vec<f64>)> = Vec::new();
     for result in results {
-        let Some(Json::Text(text)) = result.get("histogram") else { return None };
-        all.merge(&Histogram::from_text(text).ok()?);
+        let Some(Json::Map(entries)) = result.get("fields") else { continue };
+        for (name, value) in entries {
+            let Ok(Some(value)) = value.number(name) else { continue };
+            match found.iter_mut().find(|(other, _)| other == name) {
+                Some((_, values)) => values.push(value),
+                None => found.push((name.clone(), vec![value])),
+            }
+        }
     }
-    (all.count() > 0).then_some(all)
+    found.into_iter().map(|(name, values)| (name, Json::Float(median(&values)))).collect()
+}
+
+/// Whether a text is one of histograms.
+pub fn is_histograms(text: &[u8]) -> bool {
+    Json::parse(text).is_ok_and(|json| json.get("schemaVersion") == Some(&Json::Text(HISTOGRAMS.to_owned())))
+}
+
+/// Puts the latencies of several runs together, observation by observation: nothing of any run is lost by it.
+///
+/// # Errors
+/// See [`MergeError`].
+pub fn merge_histograms(texts: &[Vec<u8>]) -> Result<Json, MergeError> {
+    let mut runs: Vec<String> = Vec::new();
+    let mut all: Vec<(Json, Histogram)> = Vec::new();
+    let mut merged = None;
+    for (index, text) in texts.iter().enumerate() {
+        let failed = |source| MergeError::Summary { index: index + 1, source: MeasurementError::Corrupt(source) };
+        let json = Json::parse(text).map_err(failed)?;
+        if let Some(id) = json.get("runId").map_or(Ok(None), |id| id.text("runId")).map_err(failed)? {
+            if runs.iter().any(|other| other == id) {
+                return Err(MergeError::Twice(id.to_owned()));
+            }
+            runs.push(id.to_owned());
+        }
+        let stored = json.get("histograms").map_or(Ok(&[][..]), |list| list.items("histograms")).map_err(failed)?;
+        for one in stored {
+            let data = one.get("data").map_or(Ok(None), |data| data.text("data")).map_err(failed)?.unwrap_or_default();
+            let latencies =
+                Histogram::from_text(data).map_err(|source| MergeError::Histogram { index: index + 1, source })?;
+            let mut series = one.clone();
+            series.remove("data");
+            match all.iter_mut().find(|(other, _)| *other == series) {
+                Some((_, together)) => together.merge(&latencies),
+                None => all.push((series, latencies)),
+            }
+        }
+        merged.get_or_insert(json);
+    }
+    let mut merged = merged.ok_or(MergeError::Nothing)?;
+    let stored = all.into_iter().map(|(mut series, latencies)| {
+        series.set("data", Json::Text(latencies.to_text()));
+        series
+    });
+    merged.set("histograms", Json::List(stored.collect()));
+    merged.set("runs", Json::List(runs.into_iter().map(Json::Text).collect()));
+    Ok(merged)
 }
 
 fn find<'a>(document: &'a Json, id: &str) -> Option<&'a Json> {
@@ -164,18 +221,13 @@ mod tests {
         .into_bytes()
     }
 
-    fn latency(millis: u64) -> String {
-        let mut histogram = Histogram::default();
-        histogram.record(Duration::from_millis(millis));
-        let (text, value) = (histogram.to_text(), Duration::from_millis(millis).as_secs_f64());
-        format!(
-            r#"{{"id":"x","unit":"seconds","value":{value},"fields":{{"p50":1}},"status":"pass","histogram":"{text}"}}"#
-        )
+    fn latency(seconds: f64) -> String {
+        format!(r#"{{"id":"x","unit":"seconds","value":{seconds},"fields":{{"p99":{seconds}}},"status":"pass"}}"#)
     }
 
     #[test]
     fn several_runs_become_one_file_that_brings_each_of_them_along() {
-        let texts = [summary("a", &latency(10)), summary("b", &latency(30)), summary("c", &latency(20))];
+        let texts = [summary("a", &latency(0.01)), summary("b", &latency(0.03)), summary("c", &latency(0.02))];
         let merged = number::pretty(&merge(&texts, None).unwrap()).unwrap();
         let read = Measurement::parse(&merged).unwrap();
         assert_eq!(read.run_ids, ["a", "b", "c"]);
@@ -185,11 +237,11 @@ mod tests {
             (Some(0.02), [0.01, 0.03, 0.02].as_slice(), "seconds")
         );
         let json = Json::parse(&merged).unwrap();
-        let p95 = find(&json, "x").and_then(|result| result.get("fields")?.get("p95")?.number("").ok().flatten());
-        assert!((p95.unwrap() - 0.03).abs() < 0.001, "the latencies of all runs: {p95:?}");
+        let p99 = find(&json, "x").and_then(|result| result.get("fields")?.get("p99").cloned());
+        assert_eq!(p99, Some(Json::Float(0.02)));
         assert!(!String::from_utf8(merged.clone()).unwrap().contains("evidencePaths"));
         // What was merged can be merged again.
-        let more = merge(&[merged, summary("d", &latency(40))], None).unwrap();
+        let more = merge(&[merged, summary("d", &latency(0.04))], None).unwrap();
         let more = Measurement::parse(&number::pretty(&more).unwrap()).unwrap();
         assert_eq!((more.run_ids.len(), more.indicators[0].samples.len()), (4, 4));
     }
@@ -203,6 +255,33 @@ mod tests {
         assert_eq!(find(&merged, "x").unwrap().get("custom"), Some(&Json::List(vec![Json::Integer(1), Json::Null])));
         let by = merged.get("slipway").and_then(|about| about.get("approved")?.get("by"));
         assert_eq!(by, Some(&Json::Text("ann".to_owned())));
+    }
+
+    #[test]
+    fn latencies_in_full_are_added_up_observation_by_observation() {
+        let file = |run: &str, labels: &str, millis: u64| {
+            let mut histogram = Histogram::default();
+            histogram.record(Duration::from_millis(millis));
+            format!(
+                r#"{{"schemaVersion":"{HISTOGRAMS}","runId":"{run}","unit":"microseconds",
+                   "histograms":[{{"observation":"drain","labels":{labels},"data":"{}"}}]}}"#,
+                histogram.to_text()
+            )
+            .into_bytes()
+        };
+        let texts = [file("a", "{}", 10), file("b", "{}", 30), file("c", r#"{"resource":"pods"}"#, 20)];
+        assert!(texts.iter().all(|text| is_histograms(text)));
+        let merged = merge_histograms(&texts).unwrap();
+        let all = merged.get("histograms").unwrap().items("").unwrap();
+        let counts: Vec<u64> = all
+            .iter()
+            .map(|one| Histogram::from_text(one.get("data").unwrap().text("").unwrap().unwrap()).unwrap().count())
+            .collect();
+        assert_eq!(counts, [2, 1]);
+        assert!(matches!(merge_histograms(&[file("a", "{}", 1), file("a", "{}", 2)]), Err(MergeError::Twice(_))));
+        let broken = String::from_utf8(file("a", "{}", 1)).unwrap().replace("\"data\":\"", "\"data\":\"!");
+        assert!(matches!(merge_histograms(&[broken.into_bytes()]), Err(MergeError::Histogram { .. })));
+        assert!(!is_histograms(&summary("a", &latency(0.01))));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Rules for what was measured: the worst that was seen in several good runs, and a margin.
 
+use std::collections::HashSet;
 use std::fmt::Write;
 
 use super::measurement::Measurement;
@@ -20,11 +21,13 @@ const AT_LEAST_ONCE: &str = "reconcile_total_delta";
 pub fn policy(runs: &[Measurement], margin_percent: f64, extended: bool) -> String {
     let mut metrics: Vec<(&str, &str)> = Vec::new();
     for one in runs.iter().flat_map(|run| &run.indicators) {
-        if !metrics.iter().any(|(id, _)| *id == one.id) {
+        // A policy cannot speak of what has no name.
+        if !one.id.trim().is_empty() && !metrics.iter().any(|(id, _)| *id == one.id) {
             metrics.push((&one.id, &one.unit));
         }
     }
     let mut rules = String::new();
+    let mut names = HashSet::new();
     let mut told = Vec::new();
     let mut missing = Vec::new();
     let mut steady = Vec::new();
@@ -54,6 +57,8 @@ pub fn policy(runs: &[Measurement], margin_percent: f64, extended: bool) -> Stri
         } else {
             (id.replace('_', "-"), "<=", limit(high, margin_percent, unit))
         };
+        // Two rules cannot have one name; a rule can do without.
+        let name = if names.insert(name.trim().to_owned()) { name } else { String::new() };
         let seen = if steady.last() == Some(&id) {
             format!("{} in {}", number::text(low), times(values.len()))
         } else {

@@ -343,7 +343,13 @@ mod tests {
     }
 
     fn rule(name: &str, metric: &str, operator: &str, value: f64) -> Threshold {
-        Threshold { name: name.to_owned(), metric: metric.to_owned(), operator: operator.to_owned(), value }
+        Threshold {
+            name: name.to_owned(),
+            metric: metric.to_owned(),
+            operator: operator.to_owned(),
+            value,
+            ..Threshold::default()
+        }
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub const SCHEMA: &str = "slo.v3";
 pub const ALIAS: &str = "sli-summary.json";
 
 /// The schema of the histograms beside it.
-const HISTOGRAMS: &str = "slipway.histograms.v1";
+pub const HISTOGRAMS: &str = "slipway.histograms.v1";
 
 /// The name that always holds the newest histograms.
 const HISTOGRAMS_ALIAS: &str = "sli-histograms.json";

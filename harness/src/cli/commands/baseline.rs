@@ -11,7 +11,7 @@ use crate::cli::printer::Printer;
 use crate::gate::explain::{Troubles, explain};
 use crate::gate::json::Json;
 use crate::gate::measurement::Measurement;
-use crate::gate::merge::{Approval, merge};
+use crate::gate::merge::{Approval, is_histograms, merge, merge_histograms};
 use crate::gate::policy::Policy;
 use crate::gate::verdict::{Grade, Inputs, Verdict};
 use crate::gate::{Case, Found, difference, judge, number};
@@ -174,8 +174,17 @@ fn diff(args: &DiffArgs, printer: &Printer) -> Result<Exit, Failure> {
 
 fn merged(args: &MergeArgs, printer: &Printer) -> Result<Exit, Failure> {
     let texts = texts(&args.paths)?;
-    write(&args.output, &together(&texts, None)?)?;
-    printer.line(format_args!("{} ({} summaries)", args.output.display(), texts.len()));
+    let histograms = texts.iter().filter(|(_, text)| is_histograms(text)).count();
+    let merged = if histograms == texts.len() {
+        let bytes: Vec<Vec<u8>> = texts.iter().map(|(_, bytes)| bytes.clone()).collect();
+        merge_histograms(&bytes).map_err(|error| input("cannot put the histograms together", error))?
+    } else if histograms == 0 {
+        together(&texts, None)?
+    } else {
+        return Err(refused("summaries and histograms are different files; put each together by itself"));
+    };
+    write(&args.output, &merged)?;
+    printer.line(format_args!("{} ({} files)", args.output.display(), texts.len()));
     Ok(Exit::Passed)
 }
 

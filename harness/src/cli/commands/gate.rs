@@ -10,7 +10,7 @@ use crate::cli::files;
 use crate::cli::gate::GateSettings;
 use crate::cli::printer::Printer;
 use crate::gate::explain::{Troubles, explain};
-use crate::gate::policy::{self, Policy, Reading};
+use crate::gate::policy::{self, Line, Policy, Reading};
 use crate::gate::verdict::{Grade, Inputs, Verdict};
 use crate::gate::{Case, Found, judge, markdown, report, sarif};
 use crate::remote::base::Base;
@@ -152,7 +152,11 @@ fn laid_over(base: &Base, name: &str, bytes: &[u8]) -> Reading {
             let mut all = Policy::parse(effective.text().as_bytes()).0;
             for rule in all.iter_mut().flat_map(|all| &mut all.thresholds) {
                 // The file that people look at is ours.
-                rule.line = written.thresholds.iter().find(|own| own.name == rule.name).map_or(0, |own| own.line);
+                rule.line = written
+                    .thresholds
+                    .iter()
+                    .find(|own| own.name == rule.name)
+                    .map_or_else(Line::default, |own| own.line);
             }
             (all, warnings)
         }
