@@ -1,6 +1,7 @@
 //! Every scenario of `/scenarios` is one test, by its title: `cargo test --test scenarios -- ubuntu`. So is every whole
 //! scenario in the guide.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::num::NonZeroUsize;
@@ -10,6 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use libtest_mimic::{Arguments, Failed, Trial};
+use serde_json::json;
+use slipway::cli::commands::vocabulary;
 use slipway::event::{Event, Outcome};
 use slipway::runner::report::terminal::explain;
 use slipway::runner::report::{Record, Report};
@@ -25,10 +28,33 @@ use tokio_util::sync::CancellationToken;
 /// One seed for all, so that a test that fails fails again.
 const SEED: RunSeed = RunSeed(0);
 
+/// Scenarios that are run by polling as well: each way of a controller once. Those that last for hours are not among them:
+/// asking all the time takes the machine's time even where the clock is virtual.
+const POLLED: [&str; 14] = [
+    "hello/a-deleted-object-waits-for-its-cleanup",
+    "multinic/control-plane-node",
+    "multinic/delete-and-recreate-at-once",
+    "multinic/delete-cleans-the-node-up",
+    "multinic/one-bad-mac-of-three",
+    "multinic/restart-in-the-middle-of-a-job",
+    "multinic/spec-change-is-applied",
+    "multinic/three-interfaces-on-ubuntu",
+    "drain/a-changed-configuration-counts-for-pods-that-drain",
+    "drain/finalizer-keeps-an-evicted-pod-until-it-has-ended",
+    "drain/gate-holds-an-eviction-until-the-connections-are-gone",
+    "drain/gate-lets-through-at-the-deadline",
+    "drain/idle-pod-is-let-go-at-once",
+    "drain/restart-in-the-middle-of-a-drain",
+];
+
+/// Shorter than what scenarios allow for.
+const POLL_INTERVAL: &str = "200ms";
+
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut trials = trials(&root.join("scenarios"));
+    trials.extend(polling(&root.join("scenarios")));
     match examples(&root.join("docs/guide/scenarios.md")) {
         Ok(directory) => trials.extend(self::trials(directory.path())),
         Err(error) => trials.push(Trial::test("the guide's scenarios can be read", move || Err(error.into()))),
@@ -37,7 +63,7 @@ fn main() -> ExitCode {
 }
 
 fn trials(directory: &Path) -> Vec<Trial> {
-    match load(&[directory.to_owned()], &slipway::cli::commands::vocabulary()) {
+    match load(&[directory.to_owned()], &vocabulary()) {
         Ok(suite) => suite.plans.into_iter().map(trial).collect(),
         Err(problems) => {
             let text: String = problems.iter().map(|problem| problem.render(false)).collect();
@@ -54,6 +80,22 @@ fn examples(page: &Path) -> io::Result<TempDir> {
         fs::write(directory.path().join(format!("guide-{number}.yaml")), block)?;
     }
     Ok(directory)
+}
+
+/// The same scenarios with an operator that asks instead of being told: it comes to the same, only later.
+fn polling(directory: &Path) -> Vec<Trial> {
+    // What is wrong with the files has been said already.
+    let plans = load(&[directory.to_owned()], &vocabulary()).map(|suite| suite.plans).unwrap_or_default();
+    let mut plans: BTreeMap<String, Plan> = plans.into_iter().map(|plan| (plan.title.clone(), plan)).collect();
+    let mut polling = |title: &str| {
+        let mut plan = plans.remove(title)?;
+        let source = json!({ "poll": { "interval": POLL_INTERVAL } });
+        plan.operator.as_mut()?.settings.insert("source".to_owned(), source);
+        plan.title.push_str(" (polling)");
+        Some(trial(plan))
+    };
+    let gone = |title| Trial::test(title, || Err(Failed::from("there is no such scenario with an operator")));
+    POLLED.into_iter().map(|title| polling(title).unwrap_or_else(|| gone(title))).collect()
 }
 
 fn trial(plan: Plan) -> Trial {

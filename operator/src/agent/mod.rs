@@ -24,7 +24,7 @@ pub use run::{bad_input, run};
 
 use tokio::sync::watch;
 
-use crate::api::agent::{AgentExit, AgentSummary};
+use crate::api::agent::{AgentExit, AgentSpec, AgentSummary};
 
 /// Told the agent to stop: it finishes, or puts back, the interface it is at, and leaves the others alone.
 #[derive(Clone, Debug)]
@@ -46,6 +46,13 @@ impl Stop {
     pub fn requested(&self) -> bool {
         *self.0.borrow()
     }
+}
+
+/// Of how many groups a plan for a fresh host with these links consists, decided without touching any. Links that wait for
+/// each other are one group; those that are refused are in none.
+pub fn groups(spec: &AgentSpec, links: &[host::Link]) -> usize {
+    let observed = observe::Observed { links: links.to_vec(), ..observe::Observed::default() };
+    plan::plan(&observed, spec.os, &spec.settings, &spec::interfaces(spec)).groups.len()
 }
 
 /// What a run came to.

@@ -76,7 +76,7 @@ impl Error {
 /// Does what the arguments say.
 pub async fn main(args: Args) -> ExitCode {
     let done = match args.command {
-        Command::Run(args) => run::run(*args).await.map_err(Error::Run),
+        Command::Run(args) => Box::pin(run::run(*args)).await.map_err(Error::Run),
         Command::Crd { controllers } => crd::print(&controllers),
         Command::Rbac(args) => rbac::print(args),
         Command::Webhooks(args) => webhooks::print(args),

@@ -18,6 +18,7 @@ mod apply;
 pub mod configuration;
 pub mod configured;
 pub mod connections;
+mod decide;
 pub mod gate;
 mod intent;
 mod isolate;
@@ -68,6 +69,7 @@ use crate::kit::controller::Failure;
 use crate::kit::manager::Manager;
 use crate::kit::report::Reporter;
 
+pub use self::decide::{Asked, Decider};
 pub use release::{Reach, Released, StillHeld, release_all};
 
 /// The name in logs, Events and metrics.

@@ -22,13 +22,14 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
+use k8s_openapi::jiff::Timestamp;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
 use kube::{Client, Resource};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::api::hello::Hello;
+use crate::api::hello::{Hello, HelloStatus};
 use crate::kit::backoff::Backoff;
 use crate::kit::clock::Clock;
 use crate::kit::controller::Failure;
@@ -99,6 +100,14 @@ impl Failure for Error {
             Self::Observe(_) => false,
         }
     }
+}
+
+/// What would become of an object, decided without a cluster: whether it is held from now on, and the status it would be
+/// told, where that is another one.
+pub fn decide(hello: &Hello, now: Timestamp) -> (bool, Option<HelloStatus>) {
+    let verdict = validate::validate(hello);
+    let status = status::render(hello, &verdict, now);
+    (plan::plan(hello, verdict).hold, status)
 }
 
 /// One look at one object.

@@ -13,6 +13,7 @@
 //! - A deleted configuration stays until its node is cleaned up, or cannot be, and an Event says which.
 
 mod apply;
+mod decide;
 mod job;
 mod labels;
 mod observe;
@@ -43,6 +44,7 @@ use crate::kit::clock::Clock;
 use crate::kit::controller::Failure;
 use crate::kit::report::{Kind, Notice, Reporter};
 
+pub use self::decide::decide;
 pub use settings::Settings;
 pub use wiring::run;
 

@@ -1,7 +1,7 @@
 //! The controller's decisions as tables, and its edges against a mock API server.
 
 mod api_errors;
-mod fixtures;
+pub(super) mod fixtures;
 mod jobs;
 mod model;
 mod outcomes;

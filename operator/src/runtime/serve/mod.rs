@@ -80,10 +80,17 @@ pub async fn serve(
 ) -> Result<(), RunError> {
     settings.check()?;
     let doors = Doors::default();
-    let certificates = Certificates::new(&replica, settings.servers.certificate.clone(), clock);
-    let sockets = sockets(&settings.servers, &doors, &certificates, &replica).await.map_err(RunError::Serve)?;
-    let needs_certificate = sockets.iter().any(|socket| socket.tls.is_some());
-    let keeping = async { if needs_certificate { certificates.keep().await } else { std::future::pending().await } };
+    // Where nothing is behind TLS, nobody waits for a certificate to be ready.
+    let certificate = settings.servers.certificate.clone();
+    let certificates = settings.servers.need_certificate().then(|| Certificates::new(&replica, certificate, clock));
+    let sockets = sockets(&settings.servers, &doors, certificates.as_ref(), &replica).await;
+    let sockets = sockets.map_err(RunError::Serve)?;
+    let keeping = async {
+        match certificates {
+            Some(certificates) => certificates.keep().await,
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
         done = operate::run(replica, settings, clock, doors, shutdown) => done,
         never = keeping => match never {},
@@ -104,10 +111,10 @@ struct Socket {
 async fn sockets(
     servers: &Servers,
     doors: &Doors,
-    certificates: &Certificates,
+    certificates: Option<&Certificates>,
     replica: &Replica,
 ) -> Result<Vec<Socket>, ServeError> {
-    let acceptor = || certificates.acceptor().map_err(ServeError::Tls);
+    let acceptor = || certificates.map(Certificates::acceptor).transpose().map_err(ServeError::Tls);
     let mut sockets = Vec::new();
     if let Some(address) = servers.health() {
         sockets.push(bind("health", address, &doors.health).await?);
@@ -115,14 +122,14 @@ async fn sockets(
     if let Some(address) = servers.metrics() {
         let mut socket = bind("metrics", address, &doors.metrics).await?;
         if servers.metrics_secure {
-            socket.tls = Some(acceptor()?);
+            socket.tls = acceptor()?;
             socket.access = Some(Arc::new(Access::new(replica.client.clone())));
         }
         sockets.push(socket);
     }
     if let Some(address) = servers.webhooks() {
         let socket = bind("webhooks", address, &doors.webhooks).await?;
-        sockets.push(Socket { tls: Some(acceptor()?), ..socket });
+        sockets.push(Socket { tls: acceptor()?, ..socket });
     }
     Ok(sockets)
 }

@@ -100,6 +100,11 @@ impl Servers {
         self.address(self.webhooks_address, 9443)
     }
 
+    /// Whether anything is served over TLS.
+    pub(super) fn need_certificate(&self) -> bool {
+        self.webhooks().is_some() || (self.metrics_secure && self.metrics().is_some())
+    }
+
     fn address(&self, address: Option<Address>, port: u16) -> Option<SocketAddr> {
         match address.unwrap_or(Address::At((self.host, port).into())) {
             Address::Off => None,
@@ -159,6 +164,25 @@ mod tests {
         }
         for bad in ["", "8081", "host:80", ":port"] {
             assert!(bad.parse::<Address>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_is_waited_for_only_where_one_is_shown() {
+        for (metrics, secure, webhooks, needed) in [
+            (":1", true, ":2", true),
+            (":1", true, "0", true),
+            ("0", true, "0", false),
+            (":1", false, "0", false),
+            (":1", false, ":2", true),
+        ] {
+            let servers = Servers {
+                metrics_address: Some(metrics.parse().unwrap()),
+                metrics_secure: secure,
+                webhooks_address: Some(webhooks.parse().unwrap()),
+                ..Servers::default()
+            };
+            assert_eq!(servers.need_certificate(), needed, "{metrics} {secure} {webhooks}");
         }
     }
 

@@ -18,7 +18,7 @@ pub(super) const MACHINE: &str = "b4975c7c-4b8a-4e8c-9f3e-0123456789ab";
 pub(super) const OTHER_MACHINE: &str = "00000000-4b8a-4e8c-9f3e-0123456789ab";
 
 /// The moment every test happens at.
-pub(super) fn now() -> Timestamp {
+pub(in super::super) fn now() -> Timestamp {
     "2026-01-02T03:04:05Z".parse().unwrap()
 }
 
@@ -27,7 +27,7 @@ pub(super) fn seconds_later(seconds: i64) -> Timestamp {
 }
 
 /// A configuration of three interfaces, at its first generation.
-pub(super) fn config() -> MultiNicNodeConfig {
+pub(in super::super) fn config() -> MultiNicNodeConfig {
     serde_json::from_value(json!({
         "apiVersion": "multinic.io/v1alpha1",
         "kind": "MultiNicNodeConfig",

@@ -1,0 +1,97 @@
+//! What measuring costs: metrics, histograms, and the gate.
+
+use std::fmt::Write;
+use std::hint::black_box;
+use std::time::Duration;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use slipway::gate::measurement::Measurement;
+use slipway::gate::policy::Policy;
+use slipway::gate::verdict::{Grade, Inputs};
+use slipway::gate::{Case, Found, judge};
+use slipway::sli::exposition::Scrape;
+use slipway::sli::histogram::Histogram;
+
+/// A page as an operator of three controllers has it: a histogram of 40 buckets for each, and some hundred counters.
+fn page() -> String {
+    let mut text = String::new();
+    for controller in ["hello", "multinic", "drain"] {
+        let series = "controller_runtime_reconcile_time_seconds";
+        let _ = writeln!(text, "# HELP {series} Time of a reconcile.\n# TYPE {series} histogram");
+        for bucket in 1..=40 {
+            let _ = writeln!(text, "{series}_bucket{{controller=\"{controller}\",le=\"{}\"}} {bucket}", bucket * 5);
+        }
+        let _ = writeln!(text, "{series}_bucket{{controller=\"{controller}\",le=\"+Inf\"}} 41");
+        let _ = writeln!(text, "{series}_sum{{controller=\"{controller}\"}} 12.5");
+        let _ = writeln!(text, "{series}_count{{controller=\"{controller}\"}} 41");
+    }
+    for code in 200..500 {
+        let _ = writeln!(text, "rest_client_requests_total{{code=\"{code}\",method=\"GET\",host=\"10.0.0.1:443\"}} 7");
+    }
+    text
+}
+
+fn metrics(bench: &mut Criterion) {
+    let text = page();
+    assert!(Scrape::parse(&text).is_ok_and(|scrape| scrape.series.len() > 400));
+    let mut group = bench.benchmark_group("metrics");
+    group.throughput(Throughput::Bytes(text.len() as u64));
+    group.bench_function("parse", |bencher| bencher.iter(|| Scrape::parse(black_box(&text))));
+    group.finish();
+}
+
+fn histogram(bench: &mut Criterion) {
+    let mut full = Histogram::default();
+    for millis in 1..=10_000 {
+        full.record(Duration::from_millis(millis));
+    }
+    let text = full.to_text();
+    bench.bench_function("histogram: record", |bencher| {
+        let mut histogram = full.clone();
+        bencher.iter(|| histogram.record(black_box(Duration::from_micros(1_234))));
+    });
+    bench.bench_function("histogram: merge", |bencher| {
+        let mut sum = Histogram::default();
+        bencher.iter(|| sum.merge(black_box(&full)));
+    });
+    bench.bench_function("histogram: quantile", |bencher| bencher.iter(|| black_box(&full).quantile(0.99)));
+    bench.bench_function("histogram: read", |bencher| bencher.iter(|| Histogram::from_text(black_box(&text))));
+}
+
+fn gate(bench: &mut Criterion) {
+    let results: Vec<Value> =
+        (0..100).map(|at| json!({ "id": format!("sli_{at}"), "value": f64::from(at), "status": "pass" })).collect();
+    let summary = json!({
+        "schemaVersion": "slo.v3",
+        "generatedAt": "2026-01-01T00:00:00Z",
+        "config": { "runId": "r", "startedAt": "2026-01-01T00:00:00Z", "finishedAt": "2026-01-01T00:00:00Z",
+            "mode": { "location": "outside", "trigger": "none" }, "format": "v4.4" },
+        "reliability": { "collectionStatus": "Complete", "evaluationStatus": "Complete", "confidenceScore": 1.0 },
+        "results": results,
+    })
+    .to_string();
+    let mut policy = "schema_version: slint.policy.v1\nthresholds:\n".to_owned();
+    for at in 0..100 {
+        let _ = writeln!(policy, "  - {{name: t{at}, metric: sli_{at}, operator: \"<=\", value: 100}}");
+    }
+    let case = || Case {
+        policy: Found::Read(Policy::parse(policy.as_bytes())),
+        measurement: Found::Read(Measurement::parse(summary.as_bytes())),
+        baseline: Some(Found::Read(Measurement::parse(summary.as_bytes()))),
+        inputs: Inputs {
+            measurement_summary: "sli-summary.json".to_owned(),
+            policy_file: "policy.yaml".to_owned(),
+            baseline_file: Some("baseline.json".to_owned()),
+        },
+    };
+    let verdict = judge(case(), Timestamp::UNIX_EPOCH);
+    assert!(verdict.gate_result == Grade::Pass && verdict.checks.len() >= 100, "{verdict:?}");
+    bench.bench_function("gate: read and judge 100 rules", |bencher| {
+        bencher.iter(|| judge(case(), Timestamp::UNIX_EPOCH));
+    });
+}
+
+criterion_group!(benches, metrics, histogram, gate);
+criterion_main!(benches);
