@@ -1,6 +1,6 @@
 //! The kube-slint reference: files of another repository, each pinned by commit and hash, and what becomes of them.
 //!
-//! [`reference`] is the file that says which, made of [`pin`]s; [`fetch`] asks for one over HTTPS ([`origin`] says where),
+//! [`mod@reference`] is the file that says which, made of [`pin`]s; [`fetch`] asks for one over HTTPS ([`origin`] says where),
 //! [`cache`] keeps what was right, [`acquire`] decides between the two, [`merge`] lays our policy over the fetched one, and
 //! [`update`] moves the reference to another commit. [`provenance`] is what a measurement says of all this.
 //!
