@@ -80,16 +80,21 @@ fn gate(bench: &mut Criterion) {
         policy: Found::Read(Policy::parse(policy.as_bytes())),
         measurement: Found::Read(Measurement::parse(summary.as_bytes())),
         baseline: Some(Found::Read(Measurement::parse(summary.as_bytes()))),
+        run_id: None,
         inputs: Inputs {
             measurement_summary: "sli-summary.json".to_owned(),
             policy_file: "policy.yaml".to_owned(),
             baseline_file: Some("baseline.json".to_owned()),
+            more_runs: Vec::new(),
+            more_baseline_runs: Vec::new(),
         },
     };
-    let verdict = judge(case(), Timestamp::UNIX_EPOCH);
+    // Nothing is resampled here.
+    let no_chance = |_: &str| -> Box<dyn FnMut() -> u64> { Box::new(|| 0) };
+    let verdict = judge(case(), Timestamp::UNIX_EPOCH, &no_chance);
     assert!(verdict.gate_result == Grade::Pass && verdict.checks.len() >= 100, "{verdict:?}");
     bench.bench_function("gate: read and judge 100 rules", |bencher| {
-        bencher.iter(|| judge(case(), Timestamp::UNIX_EPOCH));
+        bencher.iter(|| judge(case(), Timestamp::UNIX_EPOCH, &no_chance));
     });
 }
 
