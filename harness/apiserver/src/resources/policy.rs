@@ -16,31 +16,6 @@ use crate::schema::cel::{self, Wanted};
 const ANNOTATIONS_MAX: usize = 20;
 const VALUE_EXPRESSION_BYTES_MAX: usize = 5 * 1024;
 const REASONS: [&str; 3] = ["Forbidden", "Invalid", "RequestEntityTooLarge"];
-/// What no variable can be called.
-const RESERVED: [&str; 21] = [
-    "true",
-    "false",
-    "null",
-    "in",
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "for",
-    "function",
-    "if",
-    "import",
-    "let",
-    "loop",
-    "package",
-    "namespace",
-    "return",
-    "var",
-    "void",
-    "while",
-];
-
 pub(super) static POLICY: Simple = Simple {
     generation: true,
     status: Status::Split,
@@ -170,7 +145,7 @@ fn match_resources(resources: &Value, path: &str, errors: &mut Vec<FieldError>) 
 
 fn is_identifier(name: &str) -> bool {
     let word = |c: char| c == '_' || c.is_ascii_alphanumeric();
-    name.chars().all(word) && !name.starts_with(|c: char| c.is_ascii_digit()) && !RESERVED.contains(&name)
+    name.chars().all(word) && !name.starts_with(|c: char| c.is_ascii_digit()) && !cel::is_reserved(name)
 }
 
 fn variables(spec: &Value, known: &[&str], errors: &mut Vec<FieldError>) {

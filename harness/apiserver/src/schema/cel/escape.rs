@@ -25,9 +25,14 @@ const RESERVED: [&str; 21] = [
     "while",
 ];
 
+/// Whether a name means something else in CEL.
+pub(crate) fn is_reserved(name: &str) -> bool {
+    RESERVED.contains(&name)
+}
+
 /// The identifier that stands for a field (`a-b` is `a__dash__b`); none if it cannot be named in CEL.
 pub fn escape(name: &str) -> Option<String> {
-    if RESERVED.contains(&name) {
+    if is_reserved(name) {
         return Some(format!("__{name}__"));
     }
     let mut out = String::with_capacity(name.len());

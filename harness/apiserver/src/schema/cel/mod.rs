@@ -20,6 +20,7 @@ use kube_cel::{KubeCelExt, cel};
 
 pub(crate) use compile::{Wanted, check_free};
 pub use escape::escape;
+pub(crate) use escape::is_reserved;
 pub use evaluate::validate;
 pub(crate) use evaluate::words as explain;
 
