@@ -39,7 +39,7 @@ pub struct Options {
     pub seed: RunSeed,
     /// The clock of every scenario, where it is not the scenario's own choice.
     pub time: Option<Time>,
-    /// How long a scenario may take on the machine's clock.
+    /// How long a scenario may take on the machine's clock, unless it lives by that clock and asks for more.
     pub wall_clock_limit: Duration,
     /// Where scripts look for their commands: `PATH`.
     pub path: Option<OsString>,
@@ -61,7 +61,14 @@ struct Running {
     watch: Stopwatch,
     cancel: CancellationToken,
     /// Set once it was told to end because it took too long.
+    limit: Duration,
     overdue: bool,
+}
+
+impl Running {
+    fn limit(&self) -> Duration {
+        if self.overdue { self.limit.saturating_add(GRACE) } else { self.limit }
+    }
 }
 
 /// Runs scenarios and tells the report what happens. Returns what became of each, in the order they were given.
@@ -167,6 +174,7 @@ impl Dispatcher<'_> {
             specs: Arc::clone(&self.options.specs),
             plan,
         };
+        let limit = self.limit_of(&assignment.plan);
         let sender = self.sender.clone();
         let progress = self.sender.clone();
         let thread = std::thread::Builder::new().name(assignment.plan.name.clone()).stack_size(STACK_BYTES);
@@ -176,7 +184,7 @@ impl Dispatcher<'_> {
             drop(sender.send(Message::Ended(scenario, Box::new(ending))));
         });
         self.tell(&Event::ScenarioStarted { scenario });
-        self.running.insert(scenario, Running { watch: Stopwatch::start(), cancel, overdue: false });
+        self.running.insert(scenario, Running { watch: Stopwatch::start(), cancel, limit, overdue: false });
         if let Err(error) = spawned {
             let failure = Failure::new(format!("cannot start a thread: {error}"));
             self.finish(scenario, Outcome::Failed(Box::new(failure)), Duration::ZERO);
@@ -211,14 +219,17 @@ impl Dispatcher<'_> {
         }
     }
 
-    fn limit(&self, running: &Running) -> Duration {
+    /// How long a scenario may take on the machine's clock. One that lives by that clock may take what it asks for.
+    fn limit_of(&self, plan: &Plan) -> Duration {
         let limit = self.options.wall_clock_limit;
-        if running.overdue { limit.saturating_add(GRACE) } else { limit }
+        match self.options.time.unwrap_or(plan.time) {
+            Time::Virtual => limit,
+            Time::Real => limit.max(plan.timeout),
+        }
     }
 
     fn until_next_deadline(&self) -> Duration {
-        let remaining =
-            self.running.values().map(|running| self.limit(running).saturating_sub(running.watch.elapsed()));
+        let remaining = self.running.values().map(|running| running.limit().saturating_sub(running.watch.elapsed()));
         remaining.min().unwrap_or(GRACE)
     }
 
@@ -227,7 +238,7 @@ impl Dispatcher<'_> {
         let late: Vec<usize> = self
             .running
             .iter()
-            .filter(|(_, running)| running.watch.elapsed() >= self.limit(running))
+            .filter(|(_, running)| running.watch.elapsed() >= running.limit())
             .map(|(scenario, _)| *scenario)
             .collect();
         for scenario in late {
@@ -243,7 +254,7 @@ impl Dispatcher<'_> {
     }
 
     fn overdue(&self, scenario: usize, more: &str) -> Outcome {
-        let limit = span(self.options.wall_clock_limit);
+        let limit = span(self.limit_of(&self.plans[scenario]));
         let message =
             format!("the scenario took longer than {limit} on the machine's own clock: something spins{more}");
         let mut failure = Failure::new(message);
