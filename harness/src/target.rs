@@ -16,6 +16,7 @@ pub use self::built_in::{BuiltIn, LOG_TARGET, controllers, settings_schema};
 use crate::cluster::Cluster;
 use crate::scenario::model::Time;
 use crate::scenario::plan::Plan;
+use crate::sli::scrape::Endpoint;
 
 /// Makes what a scenario runs on.
 pub trait Stage: Send + Sync {
@@ -47,6 +48,11 @@ pub struct Raised {
 pub trait Teller: Send + Sync {
     /// Its metrics in Prometheus' text format; none while it does not run.
     fn metrics(&self) -> BoxFuture<'_, Option<Result<String, String>>>;
+}
+
+/// Hears an operator that runs elsewhere, with a token of the cluster's where one has to be asked for.
+pub fn elsewhere(endpoint: &Arc<Endpoint>, client: kube::Client) -> Arc<dyn Teller> {
+    Arc::new(teller::Elsewhere::new(Arc::clone(endpoint), client))
 }
 
 /// An operator on a cluster.

@@ -39,6 +39,7 @@ fn measure(time: Time) -> Dropped {
         interrupt: CancellationToken::new(),
         path: None,
         specs: Arc::default(),
+        endpoint: None,
     };
     let stage: Arc<dyn Stage> = Arc::new(BuiltIn);
     let summary = runner::run(suite.plans, &stage, &options, &mut Silent);

@@ -103,6 +103,7 @@ fn trial(plan: Plan) -> Trial {
     Trial::test(title, move || {
         let options = Options {
             specs: spec::built_in().unwrap_or_default().into(),
+            endpoint: None,
             jobs: NonZeroUsize::MIN,
             fail_fast: false,
             seed: SEED,

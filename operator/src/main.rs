@@ -7,5 +7,5 @@ use slipway_operator::cli;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    cli::main(cli::Args::parse()).await
+    Box::pin(cli::main(cli::Args::parse())).await
 }

@@ -27,7 +27,7 @@ pub struct Args {
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// Run scenarios, each on a cluster of its own.
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Check scenario files without running them.
     Lint(LintArgs),
     /// Serve the embedded cluster on a loopback address until a signal arrives.
@@ -101,6 +101,22 @@ pub struct RunArgs {
     /// Whom to ask for the reference's files; a run asks nobody unless told to.
     #[arg(long, env = "SLIPWAY_REMOTE", value_name = "WHOM")]
     pub remote: Option<RemoteMode>,
+    /// Where an operator tells its metrics that no scenario brings: on loopback, or a Service of the cluster outside of
+    /// kube-system and its like. Scenarios run one at a time then, whatever `--jobs` says: they share what is measured.
+    #[arg(long, env = "SLIPWAY_METRICS_URL", value_name = "URL", conflicts_with = "no_sli")]
+    pub metrics_url: Option<String>,
+    /// A host that `--metrics-url` may name although it is neither; may be given more than once.
+    #[arg(long, value_name = "HOST", requires = "metrics_url")]
+    pub allow_metrics_host: Vec<String>,
+    /// The file with the authorities that the operator's certificate is verified by; needed for https.
+    #[arg(long, value_name = "FILE", requires = "metrics_url")]
+    pub metrics_ca_file: Option<PathBuf>,
+    /// The file with the token that the operator asks for; read again each time.
+    #[arg(long, value_name = "FILE", requires = "metrics_url")]
+    pub metrics_token_file: Option<PathBuf>,
+    /// The service account, in the scenario's cluster, that the token is asked for.
+    #[arg(long, value_name = "NAMESPACE/NAME", requires = "metrics_url", conflicts_with = "metrics_token_file")]
+    pub metrics_service_account: Option<String>,
     /// End a scenario that has taken this long on the machine's own clock, e.g. because it spins: seconds.
     #[arg(long, env = "SLIPWAY_WALL_CLOCK_LIMIT", default_value_t = 60, value_name = "SECONDS")]
     pub wall_clock_limit: u64,

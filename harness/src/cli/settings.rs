@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use regex::Regex;
@@ -20,6 +21,7 @@ use crate::remote::pin::{Revision, RevisionError};
 use crate::remote::reference;
 use crate::scenario::duration::{self, NotADuration};
 use crate::scenario::model::Time;
+use crate::sli::scrape::{Credentials, Endpoint, EndpointError, Scraper};
 use crate::sli::summary;
 
 /// What is wrong with the arguments.
@@ -46,6 +48,12 @@ pub enum UsageError {
     /// Of `slipway gate`.
     #[error(transparent)]
     Gate(#[from] super::gate::GateUsageError),
+    /// The operator's metrics cannot be asked for.
+    #[error(transparent)]
+    Metrics(#[from] EndpointError),
+    /// A service account without its namespace.
+    #[error("the service account {0:?} is not NAMESPACE/NAME")]
+    ServiceAccount(String),
     /// Nothing can run with no job.
     #[error("--jobs must be at least 1")]
     NoJobs,
@@ -93,6 +101,8 @@ pub struct RunSettings {
     pub baseline: Option<String>,
     /// Where indicators go; none where nobody wants them.
     pub artifacts: Option<PathBuf>,
+    /// Where an operator elsewhere tells its metrics.
+    pub endpoint: Option<Arc<Endpoint>>,
     /// How they are judged; none where they are not.
     pub gate: Option<GateSettings>,
     /// The reference they are judged by.
@@ -305,7 +315,9 @@ impl TryFrom<RunArgs> for RunSettings {
     type Error = UsageError;
 
     fn try_from(args: RunArgs) -> Result<Self, UsageError> {
+        let endpoint = endpoint(&args)?;
         let jobs = match args.jobs {
+            _ if endpoint.is_some() => NonZeroUsize::MIN,
             Some(jobs) => NonZeroUsize::new(jobs).ok_or(UsageError::NoJobs)?,
             None => std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
         };
@@ -324,6 +336,7 @@ impl TryFrom<RunArgs> for RunSettings {
         Ok(Self {
             reference: args.reference.settings(args.remote.unwrap_or(RemoteMode::Cached))?,
             gate,
+            endpoint,
             artifacts: (!args.no_sli).then_some(args.artifacts),
             specs: args.specs,
             policy: args.policy,
@@ -341,6 +354,23 @@ impl TryFrom<RunArgs> for RunSettings {
             path: std::env::var_os("PATH"),
         })
     }
+}
+
+/// Who is asked for metrics, and as whom.
+fn endpoint(args: &RunArgs) -> Result<Option<Arc<Endpoint>>, UsageError> {
+    let Some(url) = &args.metrics_url else { return Ok(None) };
+    let scraper = Scraper::new(url, &args.allow_metrics_host, args.metrics_ca_file.as_deref())?;
+    let credentials = match (&args.metrics_token_file, &args.metrics_service_account) {
+        (Some(file), _) => Credentials::File(file.clone()),
+        (None, None) => Credentials::None,
+        (None, Some(account)) => match account.split_once('/') {
+            Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() => {
+                Credentials::ServiceAccount { namespace: namespace.to_owned(), name: name.to_owned() }
+            }
+            _ => return Err(UsageError::ServiceAccount(account.clone())),
+        },
+    };
+    Ok(Some(Arc::new(Endpoint { scraper, credentials })))
 }
 
 impl TryFrom<LintArgs> for LintSettings {

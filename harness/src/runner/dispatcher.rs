@@ -18,6 +18,7 @@ use crate::scenario::model::Time;
 use crate::scenario::plan::Plan;
 use crate::sim::clock::Stopwatch;
 use crate::sim::seed::RunSeed;
+use crate::sli::scrape::Endpoint;
 use crate::sli::spec::Spec;
 use crate::target::Stage;
 
@@ -45,6 +46,8 @@ pub struct Options {
     pub path: Option<OsString>,
     /// What is measured.
     pub specs: Arc<[Spec]>,
+    /// Where an operator elsewhere tells its metrics, for scenarios that bring none.
+    pub endpoint: Option<Arc<Endpoint>>,
     /// Ends the run early: what runs is cut short, what has not begun does not begin.
     pub interrupt: CancellationToken,
 }
@@ -172,6 +175,7 @@ impl Dispatcher<'_> {
             cancel: cancel.clone(),
             path: self.options.path.clone(),
             specs: Arc::clone(&self.options.specs),
+            endpoint: self.options.endpoint.clone(),
             plan,
         };
         let limit = self.limit_of(&assignment.plan);

@@ -20,6 +20,7 @@ use crate::event::{Failure, Outcome, Section, StepRecord};
 use crate::scenario::model::Time;
 use crate::scenario::plan::{Plan, Step};
 use crate::sim::clock::{ScenarioClock, epoch};
+use crate::sli::scrape::Endpoint;
 use crate::sli::session::Session;
 use crate::sli::spec::Spec;
 use crate::target::{Stage, Terms};
@@ -60,6 +61,8 @@ pub(super) struct Assignment {
     pub(super) path: Option<OsString>,
     /// What is measured.
     pub(super) specs: Arc<[Spec]>,
+    /// Where an operator elsewhere tells its metrics.
+    pub(super) endpoint: Option<Arc<Endpoint>>,
 }
 
 /// How a scenario ended.
@@ -124,7 +127,8 @@ async fn perform(assignment: &Assignment, tell: &(impl Fn(Progress) + Send + Syn
         }
     };
     let chronicle = Chronicle::begin(&raised.cluster.client(), clock);
-    let mut measuring = Measuring::begin(&raised, Arc::clone(&assignment.specs));
+    let specs = Arc::clone(&assignment.specs);
+    let mut measuring = Measuring::begin(&raised, specs, assignment.endpoint.as_ref()).await;
     let mut scene = Scene::new(plan, raised, assignment.path.as_deref());
     scene.begin();
 

@@ -3,9 +3,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::sli::observed::Recorder;
+use crate::sli::scrape::Endpoint;
 use crate::sli::session::Session;
 use crate::sli::spec::Spec;
-use crate::target::{Raised, Teller};
+use crate::target::{Raised, Teller, elsewhere};
 
 /// A session of one scenario.
 pub(super) struct Measuring {
@@ -16,14 +17,23 @@ pub(super) struct Measuring {
 }
 
 impl Measuring {
-    /// Begins to look on.
-    pub(super) fn begin(raised: &Raised, specs: Arc<[Spec]>) -> Self {
+    /// Begins to look on. The endpoint is that of an operator elsewhere, for scenarios that bring none.
+    pub(super) async fn begin(raised: &Raised, specs: Arc<[Spec]>, endpoint: Option<&Arc<Endpoint>>) -> Self {
         let recorder = Arc::<Mutex<Recorder>>::default();
         let operator = raised.operator.as_ref();
         let user = operator.map(|operator| operator.user()).unwrap_or_default();
         raised.cluster.observe(Arc::clone(&recorder), &user);
-        let teller = operator.map(|operator| operator.teller());
-        Self { recorder, session: Session::new(teller.is_some()), teller, specs }
+        let (teller, session) = match (operator, endpoint) {
+            (Some(operator), _) => (Some(operator.teller()), Session::new(true)),
+            (None, Some(endpoint)) => (Some(elsewhere(endpoint, raised.cluster.client())), Session::joined()),
+            (None, None) => (None, Session::new(false)),
+        };
+        let mut measuring = Self { recorder, teller, session, specs };
+        if operator.is_none() {
+            // What it has counted until here is not this scenario's.
+            measuring.ask().await;
+        }
+        measuring
     }
 
     /// Asks the operator, where it runs.

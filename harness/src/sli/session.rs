@@ -25,6 +25,11 @@ impl Session {
         Self { told: vec![Scrape::default()], expected, ..Self::default() }
     }
 
+    /// Nothing collected yet of an operator that runs already: what it has counted before is not this session's.
+    pub fn joined() -> Self {
+        Self { told: Vec::new(), expected: true, ..Self::default() }
+    }
+
     /// Takes down what the operator told; of that, what indicators ask for.
     pub fn told(&mut self, answer: Result<String, String>, specs: &[Spec]) {
         match answer.and_then(|text| Scrape::parse(&text).map_err(|error: ExpositionError| error.to_string())) {
@@ -127,6 +132,17 @@ mod tests {
         assert_eq!(value(&both, "workqueue_depth_end"), Some(2.0), "the deepest that any of them ended with");
         assert_eq!(value(&both, "workqueue_depth_max"), Some(4.0));
         assert!(other.told[1].named("unrelated").next().is_none(), "what nobody asks for is not kept");
+    }
+
+    #[test]
+    fn what_an_operator_counted_before_it_was_joined_does_not_count() {
+        let specs = spec::built_in().unwrap();
+        let mut session = Session::joined();
+        session.told(Err("connection refused".to_owned()), &specs);
+        session.told(Ok("controller_runtime_reconcile_total 40\n".to_owned()), &specs);
+        assert_eq!(value(&[&session], "reconcile_total_delta"), None, "one number is no difference");
+        session.told(Ok("controller_runtime_reconcile_total 43\n".to_owned()), &specs);
+        assert_eq!(value(&[&session], "reconcile_total_delta"), Some(3.0));
     }
 
     #[test]

@@ -57,6 +57,7 @@ pub fn run(settings: &RunSettings, printer: &Printer) -> Result<Exit, Failure> {
     let started = epoch(false);
     let options = Options {
         specs: Arc::clone(&specs),
+        endpoint: settings.endpoint.clone(),
         jobs: settings.jobs,
         fail_fast: settings.fail_fast,
         seed: settings.seed.map_or_else(RunSeed::random, RunSeed),

@@ -4,7 +4,8 @@
 //! about to expire writes it anew, on the version it has read: of several replicas one is the first, and the others read
 //! what that one wrote. The webhook configurations are told of the authority by every replica, and only where they do
 //! not know it yet. A new authority is added to the old one, so that a replica which still shows the old certificate is
-//! trusted until it has seen the new one.
+//! trusted until it has seen the new one; and what a new authority has signed is shown only after API servers had the
+//! time to learn of it.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -132,27 +133,49 @@ impl Certificates {
         }
     }
 
-    async fn look(&self, showing: &mut Option<Pair>) -> Result<(), Error> {
+    async fn look(&self, showing: &mut Option<Showing>) -> Result<(), Error> {
         if let Some(directory) = &self.settings.directory {
-            return self.show(showing, read(directory)?);
+            let pair = read(directory)?;
+            return self.show(showing, Showing { pair, authority: Vec::new(), expires: Timestamp::MAX, heard: None });
         }
         let shared = self.shared().await?;
-        self.show(showing, Pair { certificate: shared.certificate.clone(), key: shared.key.clone() })?;
-        self.expires.set(shared.expires.as_duration().as_secs_f64());
-        for name in &self.settings.webhook_configurations {
-            let told = self.tell(name, &shared.authority).await;
-            told.map_err(|source| Error::Tell { name: name.clone(), source })?;
+        let told = self.tell_all(&shared.authority).await;
+        // Whoever has not heard of a new authority trusts what the old one has signed, as long as that counts.
+        let waits = match showing {
+            Some(showing) if showing.outlasts(&shared.authority, self.clock.now()) => {
+                let is_known = matches!(told, Ok(0)) && showing.heard.as_ref() == Some(&shared.authority);
+                if told.is_ok() {
+                    showing.heard = Some(shared.authority.clone());
+                }
+                !is_known
+            }
+            _ => false,
+        };
+        if !waits {
+            let pair = Pair { certificate: shared.certificate, key: shared.key };
+            self.show(showing, Showing { pair, authority: shared.authority, expires: shared.expires, heard: None })?;
+            self.expires.set(shared.expires.as_duration().as_secs_f64());
         }
+        told.map(drop)
+    }
+
+    fn show(&self, showing: &mut Option<Showing>, next: Showing) -> Result<(), Error> {
+        if showing.as_ref().map(|showing| &showing.pair) != Some(&next.pair) {
+            self.shown.show(&next.pair.certificate, &next.pair.key).map_err(Error::Unusable)?;
+            tracing::info!("showing a new certificate");
+        }
+        *showing = Some(next);
         Ok(())
     }
 
-    fn show(&self, showing: &mut Option<Pair>, pair: Pair) -> Result<(), Error> {
-        if showing.as_ref() != Some(&pair) {
-            self.shown.show(&pair.certificate, &pair.key).map_err(Error::Unusable)?;
-            tracing::info!("showing a new certificate");
-            *showing = Some(pair);
+    /// Tells every webhook configuration who vouches. How many did not know.
+    async fn tell_all(&self, authority: &[u8]) -> Result<usize, Error> {
+        let mut news = 0;
+        for name in &self.settings.webhook_configurations {
+            let told = self.tell(name, authority).await;
+            news += told.map_err(|source| Error::Tell { name: name.clone(), source })?;
         }
-        Ok(())
+        Ok(news)
     }
 
     /// What the Secret holds, after it has been made good where it is not.
@@ -198,14 +221,17 @@ impl Certificates {
         services.chain(["localhost".to_owned()]).collect()
     }
 
-    /// Tells the webhook configurations of that name who vouches. One that is not there needs not be told.
-    async fn tell(&self, name: &str, authority: &[u8]) -> kube::Result<()> {
+    /// Tells the webhook configurations of that name who vouches. How many webhooks did not know; a configuration that is
+    /// not there needs not be told.
+    async fn tell(&self, name: &str, authority: &[u8]) -> kube::Result<usize> {
         let params = PostParams::default();
+        let mut news = 0;
         let validating: Api<ValidatingWebhookConfiguration> = Api::all(self.client.clone());
         if let Some(mut configuration) = validating.get_opt(name).await? {
             let hooks = configuration.webhooks.iter_mut().flatten();
             let changed =
                 hooks.map(|hook| vouch(&mut hook.client_config.ca_bundle, authority)).filter(|it| *it).count();
+            news += changed;
             if changed > 0 {
                 settled(validating.replace(name, &params, &configuration).await)?;
             }
@@ -215,11 +241,12 @@ impl Certificates {
             let hooks = configuration.webhooks.iter_mut().flatten();
             let changed =
                 hooks.map(|hook| vouch(&mut hook.client_config.ca_bundle, authority)).filter(|it| *it).count();
+            news += changed;
             if changed > 0 {
                 settled(mutating.replace(name, &params, &configuration).await)?;
             }
         }
-        Ok(())
+        Ok(news)
     }
 }
 
@@ -238,6 +265,23 @@ fn settled<K>(written: kube::Result<K>) -> kube::Result<()> {
         Ok(_) => Ok(()),
         Err(error) if is_conflict(&error) => Ok(()),
         Err(error) => Err(error),
+    }
+}
+
+/// What is shown at the moment.
+struct Showing {
+    pair: Pair,
+    /// Who vouches for it; nobody that is known here where somebody else keeps the certificate.
+    authority: Vec<u8>,
+    expires: Timestamp,
+    /// Another authority, of which every webhook configuration knew at the last look.
+    heard: Option<Vec<u8>>,
+}
+
+impl Showing {
+    /// Whether it can still be shown while others learn of another authority.
+    fn outlasts(&self, authority: &[u8], now: Timestamp) -> bool {
+        self.authority != authority && now < self.expires
     }
 }
 

@@ -8,7 +8,6 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
-use super::settings::WEBHOOK_CONFIGURATION;
 use super::*;
 use crate::kit::error::chain;
 
@@ -138,22 +137,95 @@ async fn whoever_says_nothing_or_too_much_is_not_waited_for() {
 
 /// The certificate is of the operator's time, and has to be looked at in it.
 #[derive(Debug)]
-struct InJanuary;
+struct InItsTime(Clock);
 
-impl rustls::time_provider::TimeProvider for InJanuary {
+impl rustls::time_provider::TimeProvider for InItsTime {
     fn current_time(&self) -> Option<rustls::pki_types::UnixTime> {
-        let at: jiff::Timestamp = "2026-01-10T00:00:00Z".parse().unwrap();
-        Some(rustls::pki_types::UnixTime::since_unix_epoch(at.as_duration().unsigned_abs()))
+        Some(rustls::pki_types::UnixTime::since_unix_epoch(self.0.now().as_duration().unsigned_abs()))
     }
+}
+
+const CONFIGURATION: &str = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/slipway-drain";
+
+/// A webhook configuration that nobody has told yet who vouches.
+fn configuration(objects: &Objects) {
+    let hook = json!({ "name": "a.b.c", "clientConfig": {}, "sideEffects": "None", "admissionReviewVersions": ["v1"] });
+    objects.lock().unwrap().insert(CONFIGURATION.to_owned(), json!({ "metadata": {}, "webhooks": [hook] }));
+}
+
+/// The bundle that the webhook configuration holds now.
+fn bundle(objects: &Objects) -> Vec<u8> {
+    let stored = objects.lock().unwrap()[CONFIGURATION]["webhooks"][0]["clientConfig"]["caBundle"].clone();
+    serde_json::from_value::<k8s_openapi::ByteString>(stored).unwrap().0
+}
+
+/// Asks as an API server does that trusts this bundle. What is answered, or why nothing is.
+async fn review(acceptor: &TlsAcceptor, door: &Door, bundle: &[u8], clock: Clock) -> Result<String, String> {
+    let mut roots = rustls::RootCertStore::empty();
+    for authority in CertificateDer::pem_slice_iter(bundle) {
+        roots.add(authority.unwrap()).unwrap();
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let client = rustls::ClientConfig::builder_with_details(provider, Arc::new(InItsTime(clock)))
+        .with_safe_default_protocol_versions()
+        .unwrap();
+    let client = Arc::new(client.with_root_certificates(roots).with_no_client_auth());
+    let (ours, theirs) = duplex(64 * 1024);
+    let name = ServerName::try_from("slipway-operator-webhooks.ns.svc").unwrap();
+    let connecting = tokio_rustls::TlsConnector::from(client).connect(name, ours);
+    let (connected, accepted) = futures::future::join(connecting, acceptor.accept(theirs)).await;
+    let stream = connected.map_err(|error| chain(&error).to_string())?;
+    let (door, accepted) = (door.clone(), accepted.unwrap());
+    tokio::spawn(async move { connection("webhooks", accepted, door, None).await });
+    Ok(ask(stream, "").await)
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_webhook_keeps_answering_while_certificates_and_authorities_change() {
+    let objects = Objects::default();
+    configuration(&objects);
+    let clock = Clock::starting_at("2026-01-01T00:00:00Z".parse().unwrap());
+    let replicas = [(); 2].map(|()| Replica::from(api_server(&objects, &Arc::default())));
+    let [one, two] = replicas.each_ref().map(|replica| Certificates::new(replica, Certificate::default(), clock));
+    let acceptors = [one.acceptor().unwrap(), two.acceptor().unwrap()];
+    let keeping = tokio::spawn(async move { futures::future::join(one.keep(), two.keep()).await });
+    let door = Door::default();
+    let _open = door.open(Router::new().route("/metrics", get(async || "reviewed")));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let first = bundle(&objects);
+    let mut bundles = vec![first.clone()];
+    let answers = async |trusted: &[u8]| {
+        for acceptor in &acceptors {
+            let said = review(acceptor, &door, trusted, clock).await;
+            assert!(said.as_ref().is_ok_and(|said| said.ends_with("reviewed")), "{}: {said:?}", clock.now());
+        }
+    };
+    // Six years, in steps shorter than the time in which a certificate is made anew.
+    for _ in 0..88 {
+        let before = bundle(&objects);
+        tokio::time::advance(Duration::from_hours(25 * 24)).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        // An API server may trust the newest bundle at once, or learn of it a moment later.
+        answers(&before).await;
+        answers(&bundle(&objects)).await;
+        tokio::time::sleep(Duration::from_mins(2)).await;
+        answers(&bundle(&objects)).await;
+        if bundles.last() != Some(&bundle(&objects)) {
+            bundles.push(bundle(&objects));
+        }
+    }
+    assert_eq!(bundles.len(), 2, "certificates change often, the authority rarely");
+    assert!(review(&acceptors[0], &door, &first, clock).await.is_err(), "the first authority has had its time");
+    for replica in &replicas {
+        assert!(replica.health.report().is_ready(), "{}", replica.health.report());
+    }
+    keeping.abort();
 }
 
 #[tokio::test(start_paused = true)]
 async fn replicas_share_a_certificate_that_the_webhook_configuration_trusts() {
     let objects = Objects::default();
-    let configuration =
-        format!("/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/{WEBHOOK_CONFIGURATION}");
-    let hook = json!({ "name": "a.b.c", "clientConfig": {}, "sideEffects": "None", "admissionReviewVersions": ["v1"] });
-    objects.lock().unwrap().insert(configuration.clone(), json!({ "metadata": {}, "webhooks": [hook] }));
+    configuration(&objects);
     let clock = Clock::starting_at("2026-01-01T00:00:00Z".parse().unwrap());
     let replica = Replica::from(api_server(&objects, &Arc::default()));
     let other = Replica::from(api_server(&objects, &Arc::default()));
@@ -163,28 +235,11 @@ async fn replicas_share_a_certificate_that_the_webhook_configuration_trusts() {
     let keeping = tokio::spawn(async move { futures::future::join(one.keep(), two.keep()).await });
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(replica.health.report().is_ready(), "{}", replica.health.report());
-
-    let stored = objects.lock().unwrap()[&configuration].clone();
-    let bundle: k8s_openapi::ByteString =
-        serde_json::from_value(stored["webhooks"][0]["clientConfig"]["caBundle"].clone()).unwrap();
-    let mut roots = rustls::RootCertStore::empty();
-    for authority in CertificateDer::pem_slice_iter(&bundle.0) {
-        roots.add(authority.unwrap()).unwrap();
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let client = rustls::ClientConfig::builder_with_details(provider, Arc::new(InJanuary))
-        .with_safe_default_protocol_versions()
-        .unwrap();
-    let client = Arc::new(client.with_root_certificates(roots).with_no_client_auth());
+    let door = Door::default();
+    let _open = door.open(Router::new().route("/metrics", get(async || "reviewed")));
     for acceptor in acceptors {
-        let (ours, theirs) = duplex(64 * 1024);
-        let name = ServerName::try_from("slipway-operator-webhooks.ns.svc").unwrap();
-        let connecting = tokio_rustls::TlsConnector::from(Arc::clone(&client)).connect(name, ours);
-        let (connected, accepted) = futures::future::join(connecting, acceptor.accept(theirs)).await;
-        if let Err(error) = connected {
-            panic!("{}", chain(&error));
-        }
-        accepted.unwrap();
+        let said = review(&acceptor, &door, &bundle(&objects), clock).await;
+        assert!(said.as_ref().is_ok_and(|said| said.ends_with("reviewed")), "{said:?}");
     }
     keeping.abort();
 }

@@ -62,8 +62,15 @@ async fn the_first_source_that_can_be_read_decides_and_the_others_are_told_of() 
 
 #[tokio::test(start_paused = true)]
 async fn a_source_that_the_api_server_refuses_is_no_idle_pod() {
-    for (code, reason) in [(403, "Forbidden"), (404, "NotFound"), (429, "TooManyRequests"), (503, "ServiceUnavailable")]
-    {
+    for (code, reason) in [
+        (403, "Forbidden"),
+        (404, "NotFound"),
+        (409, "Conflict"),
+        (429, "TooManyRequests"),
+        (500, "InternalError"),
+        (503, "ServiceUnavailable"),
+        (504, "Timeout"),
+    ] {
         let exchanges = vec![
             refuses(format!("GET {PODS}/web-1:8080/proxy/"), code, reason),
             refuses(format!("GET {PODS}/web-1:9090/proxy/metrics"), code, reason),
@@ -75,6 +82,60 @@ async fn a_source_that_the_api_server_refuses_is_no_idle_pod() {
         let told = reading.to_string();
         assert!(told.starts_with(&format!("its connections are not known (http: port 8080 answered {code}")), "{told}");
         assert_eq!(told.matches(&format!("it is {reason}")).count(), 3, "{told}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_that_cannot_be_looked_into_is_no_idle_one() {
+    for (code, reason) in [(404, "NotFound"), (409, "Conflict"), (500, "InternalError"), (504, "Timeout")] {
+        let exec = || refuses(format!("GET {PODS}/web-1/exec"), code, reason);
+        let reading = against(pod("logs"), "[sockets]", vec![exec(), exec()]).await;
+        assert_eq!((reading.is_idle(), reading.failures().count()), (false, 1), "{reading}");
+    }
+    let reading = read(&mock::silence(), &pod("logs"), &sources("[sockets, endpoints]")).await;
+    assert_eq!((reading.is_idle(), reading.failures().count()), (false, 2), "{reading}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_malformed_is_unreadable_and_not_nothing() {
+    let sources = [
+        ("web", "[{http: {port: 9}}]", vec![(9, "/")]),
+        ("web", "[{prometheus: {port: 9, metric: open}}]", vec![(9, "/metrics")]),
+        ("web", "[{grpc: {port: 9}}]", vec![(9, "/metrics")]),
+        ("envoy", "[{envoy: {ports: [9]}}]", vec![(9, "/stats/prometheus"), (9, "/stats")]),
+        ("linkerd-proxy", "[linkerd]", vec![(4191, "/metrics")]),
+    ];
+    let answers = [
+        ("nothing", String::new()),
+        ("a page for people", "<html><body>open 0</body></html>\n".to_owned()),
+        ("another page", "up 1\n".to_owned()),
+        ("no numbers", "NaN\n".to_owned()),
+        (
+            "numbers that are none",
+            "open NaN\ngrpc_server_started_total NaN\ntcp_open_connections{direction=\"inbound\",peer=\"src\"} NaN\n\
+             envoy_listener_downstream_cx_active{listener_address=\"0.0.0.0_15006\"} NaN\n"
+                .to_owned(),
+        ),
+        (
+            "less than nothing",
+            "open -1\ngrpc_server_started_total -1\ntcp_open_connections{direction=\"inbound\",peer=\"src\"} -1\n\
+             envoy_listener_downstream_cx_active{listener_address=\"0.0.0.0_15006\"} -1\n"
+                .to_owned(),
+        ),
+        (
+            "what breaks off",
+            "grpc_server_started_total 0\ntcp_open_connections{direction=\"inbound\",peer=\"src\"} 0\n\
+             envoy_listener_downstream_cx_active{listener_address=\"0.0.0.0_15006\"} 0\nopen 0"
+                .to_owned(),
+        ),
+        ("too much", "open 0\n".repeat(1 << 20)),
+    ];
+    for (sidecar, source, asked) in &sources {
+        for (what, answer) in &answers {
+            let exchanges = asked.iter().map(|(port, path)| proxy(*port, path, 200, answer)).collect();
+            let reading = against(pod(sidecar), source, exchanges).await;
+            assert_eq!((reading.found, reading.failures().count()), (None, 1), "{source} and {what}: {reading}");
+        }
     }
 }
 
