@@ -282,7 +282,7 @@ steps:
             "s.yaml:9:5: unknown step `expct` (did you mean `expect`?)",
             "s.yaml:12:14: in `count`: `two` is not a count (write a number, like `3`, or a comparison, like `\">=2\"`)",
             "s.yaml:13:13: `that` must be a text or a list, but is a map",
-            "s.yaml:14:15: `crash` is not one of the values of `operator` (known are `restart`, `stop`, `start`)",
+            "s.yaml:14:15: `crash` is not one of the values of `operator` (known are `restart`, `stop`, `start`, `uninstall`)",
             "s.yaml:15:14: `advance` must be a text, but is the number `5` (put it in quotes)",
             "s.yaml:16:39: `mtu` must be a whole number, but is the text `big`",
             "s.yaml:16:48: `up` must be `true` or `false`, but is the number `1`",

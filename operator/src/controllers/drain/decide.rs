@@ -62,6 +62,7 @@ mod tests {
             let pod = serde_json::from_value::<Pod>(json!({
                 "metadata": { "name": "one", "namespace": "shop", "annotations": { "vpa-managed": managed } },
                 "spec": { "containers": [{ "name": "main" }] },
+                "status": { "phase": "Running" },
             }));
             decider.decide(&pod.unwrap(), &BTreeMap::new(), Timestamp::UNIX_EPOCH)
         };

@@ -267,7 +267,7 @@ mod tests {
     fn a_variable_that_cannot_be_had_hurts_only_who_asks_for_it() {
         let spec = |expression: &str| {
             json!({
-                "variables": [{"name": "n", "expression": "size(object.data)"}, {"name": "m", "expression": "variables.n + 1"}],
+                "variables": [{"name": "n", "expression": "object.data.a == '1' ? 1 : 0"}, {"name": "m", "expression": "variables.n + 1"}],
                 "validations": [{"expression": expression}],
             })
         };

@@ -191,16 +191,10 @@ fn request(call: &Call, address: IpAddr, port: u16) -> Result<Request<Full<Bytes
 /// What follows `…/proxy` in a path, with the query.
 fn tail(uri: &Uri) -> Result<Uri, http::Error> {
     let path = uri.path();
-    // The first `proxy` behind a resource's name: no namespace or name can hold a slash.
-    let mut from = path.len();
-    for (at, _) in path.match_indices("/proxy") {
-        let behind = &path[at + "/proxy".len()..];
-        let depth = path[..at].split('/').filter(|part| !part.is_empty()).count();
-        if depth >= 4 && (behind.is_empty() || behind.starts_with('/')) {
-            from = at + "/proxy".len();
-            break;
-        }
-    }
+    // `/api/v1/namespaces/NAMESPACE/RESOURCE/NAME/proxy` or `/api/v1/RESOURCE/NAME/proxy`: everything may be called
+    // `proxy`, so that only the place tells.
+    let parts = if path.starts_with("/api/v1/namespaces/") { 7 } else { 5 };
+    let from = path.match_indices('/').nth(parts).map_or(path.len(), |(at, _)| at);
     let rest = if path[from..].is_empty() { "/" } else { &path[from..] };
     let text = match uri.query() {
         Some(query) => format!("{rest}?{query}"),
