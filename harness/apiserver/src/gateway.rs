@@ -2,7 +2,7 @@
 //!
 //! A server alone runs no containers. A cluster that does answers for them with a [`PodGateway`]; what the server makes of
 //! it (`pods/log`, `pods/exec`, `pods/portforward`, `pods/proxy`, `services/proxy`) is decided here and in
-//! [`handle`](crate::handle). Nothing of it needs a socket, so all of it works in virtual time.
+//! `handle`. Nothing of it needs a socket, so all of it works in virtual time.
 
 use std::fmt;
 use std::net::IpAddr;

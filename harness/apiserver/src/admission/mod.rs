@@ -1,7 +1,7 @@
 //! What may still refuse or change a valid request: the life of namespaces, service accounts, webhooks, policies.
 //!
-//! A write passes [`mutate`] before its kind's rules and [`validate`] after them; a deletion passes [`delete`], and what
-//! is reached through an object [`connect`]. Who is asked stands in a [`table`] that is compiled when a configuration
+//! A write passes `mutate` before its kind's rules and `validate` after them; a deletion passes `delete`, and what
+//! is reached through an object `connect`. Who is asked stands in a `table` that is compiled when a configuration
 //! is written, so that a server without any pays nothing.
 
 pub(crate) mod account;

@@ -1,7 +1,7 @@
 //! The operator's servers: health, metrics and webhooks, without sockets.
 //!
 //! An operator opens a [`Door`] for each server when it starts, and every door closes when the operator stops, ends or
-//! its future is dropped. Whoever holds the doors decides who comes in: [`super::serve`] puts them on sockets, a test or
+//! its future is dropped. Whoever holds the doors decides who comes in: [`serve`](super::serve()) puts them on sockets, a test or
 //! the scenario runner knocks in the same process.
 
 pub(super) mod health;
