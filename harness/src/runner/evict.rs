@@ -30,7 +30,7 @@ pub(super) fn groups(user: &str, more: &[String]) -> Vec<String> {
     groups
 }
 
-/// Asks for the evictions until each is answered as expected.
+/// Asks for the evictions, round after round as an updater does, until each has been answered as expected.
 pub(super) async fn evict(
     client: &Client,
     pods: &Api<DynamicObject>,
@@ -38,7 +38,7 @@ pub(super) async fn evict(
     target: &Target,
     eviction: &Eviction,
 ) -> Result<(), Trouble> {
-    let names = if let Some(name) = &target.name {
+    let mut names = if let Some(name) = &target.name {
         vec![name.clone()]
     } else {
         let labels: Vec<_> = target.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
@@ -50,23 +50,28 @@ pub(super) async fn evict(
         return Err(Trouble::new(format!("there is no {target} to evict")));
     }
     let patience = Instant::now() + eviction.within;
-    for name in names {
-        loop {
+    loop {
+        let mut open = Vec::new();
+        for name in names {
             let said = ask(client, namespace, &name, eviction.grace_period_seconds).await?;
             if said.verdict == eviction.expect && said.contains(eviction) && said.hints(eviction) {
-                break;
+                continue;
             }
             // Held or refused for now may be another thing later; what has passed has passed.
             let again = eviction.every.filter(|every| {
                 said.code == Some(TOO_MANY_REQUESTS) && Instant::now() + *every <= patience && !every.is_zero()
             });
-            match again {
-                Some(every) => tokio::time::sleep(every).await,
-                None => return Err(said.trouble(&name, eviction)),
+            if again.is_none() {
+                return Err(said.trouble(&name, eviction));
             }
+            open.push(name);
         }
+        match eviction.every {
+            Some(every) if !open.is_empty() => tokio::time::sleep(every).await,
+            _ => return Ok(()),
+        }
+        names = open;
     }
-    Ok(())
 }
 
 /// What the API server said.

@@ -96,14 +96,16 @@ pub(super) async fn observe(
     }
     let (uid, set_uid) = (pod.uid().unwrap_or_default(), owner(pod).map(|owner| owner.uid.clone()).unwrap_or_default());
     let may_begin = drain.by == By::EvictionGate && drain.isolated.is_none();
+    let mut is_next = true;
     if let (true, Some(set)) = (may_begin, &facts.set) {
-        let is_next = turn::before_eviction(pod, peers, set).is_none();
+        is_next = turn::before_eviction(pod, peers, set).is_none();
         // The watch may not know yet that another one has just begun.
         if is_next && !ctx.memory.claim(&set_uid, &uid, 1, now) {
             facts.refused = Some("another Pod of the set has just begun".to_owned());
         }
     }
-    if questions.budgets && facts.refused.is_none() {
+    // Who waits for its turn must not claim the disruption that the one before it needs.
+    if questions.budgets && is_next && facts.refused.is_none() {
         facts.refused = refusal(ctx, pod, now).await?;
         if facts.refused.is_some() {
             ctx.memory.forgo(&set_uid, &uid);
