@@ -40,7 +40,8 @@ fn slipway(directory: &Path, arguments: &[&str]) -> (Option<i32>, String) {
     (output.status.code(), said.concat())
 }
 
-/// A directory with the scenario as it is, the same with slow status writes, and our own policy.
+/// A directory with the scenario as it is, the same with slow status writes, and our own policy, which compares with a
+/// baseline here.
 fn workshop() -> tempfile::TempDir {
     let here = tempfile::tempdir().unwrap();
     for (name, faults) in [("quick", ""), ("slow", SLOW)] {
@@ -48,7 +49,12 @@ fn workshop() -> tempfile::TempDir {
         fs::write(here.path().join(name).join("hello.yaml"), SCENARIO.replace("FAULTS", faults)).unwrap();
     }
     let policy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../slint/policy.yaml");
-    fs::copy(policy, here.path().join("policy.yaml")).unwrap();
+    let asked = fs::read_to_string(policy).unwrap();
+    let compares = asked
+        .replace("  enabled: false", "  enabled: true\n  tolerance_percent: 10")
+        .replace("[threshold_miss]", "[threshold_miss, regression_detected]");
+    assert!(compares.contains("enabled: true") && compares.contains("regression_detected"), "{compares}");
+    fs::write(here.path().join("policy.yaml"), compares).unwrap();
     here
 }
 

@@ -1,6 +1,7 @@
 //! The arguments as they were typed. What they mean is decided in [`super::settings`].
 //!
-//! Environment variables are named here and nowhere else.
+//! Environment variables are named here and nowhere else. It is one long file on purpose: what `--help` prints for all
+//! commands is read and kept alike in one place.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
