@@ -77,6 +77,8 @@ pub enum Outcome {
     Failed(Box<Failure>),
     /// It was cut short by a signal.
     Interrupted,
+    /// It cannot run on this cluster, for this reason.
+    Skipped(String),
     /// It was never begun: another one failed and the run was to stop, or a signal came first.
     NotRun,
 }
@@ -124,6 +126,7 @@ impl Outcome {
             Self::Passed => "passed",
             Self::Failed(_) => "failed",
             Self::Interrupted => "interrupted",
+            Self::Skipped(_) => "skipped",
             Self::NotRun => "not run",
         }
     }

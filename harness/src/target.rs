@@ -3,6 +3,7 @@
 
 mod agent;
 mod built_in;
+mod on_cluster;
 mod teller;
 
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use thiserror::Error;
 
 pub use self::agent::programs;
 pub use self::built_in::{BuiltIn, LOG_TARGET, controllers, settings_schema};
+pub use self::on_cluster::OnCluster;
 use crate::cluster::Cluster;
 use crate::scenario::model::Time;
 use crate::scenario::plan::Plan;
@@ -79,15 +81,21 @@ pub trait Operator: Send {
     fn ended(&mut self) -> BoxFuture<'_, String>;
 }
 
-/// Why a cluster could not be made.
+/// Why a scenario has no cluster to run on.
 #[derive(Debug, Error)]
-#[error("cannot {what}")]
-pub struct RaiseError {
-    /// What was tried.
-    pub what: String,
-    /// Why it did not work.
-    #[source]
-    pub source: Box<dyn std::error::Error + Send + Sync>,
+pub enum RaiseError {
+    /// It asks for what clusters of this kind cannot give; it is skipped, and this is the reason.
+    #[error("{0}")]
+    NotHere(String),
+    /// The cluster could not be made.
+    #[error("cannot {what}")]
+    Failed {
+        /// What was tried.
+        what: String,
+        /// Why it did not work.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
 }
 
 impl RaiseError {
@@ -96,6 +104,6 @@ impl RaiseError {
         what: impl Into<String>,
     ) -> impl FnOnce(E) -> Self {
         let what = what.into();
-        move |source| Self { what, source: source.into() }
+        move |source| Self::Failed { what, source: source.into() }
     }
 }

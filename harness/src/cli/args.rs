@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use super::cluster::ClusterArgs;
 use super::gate::{GateSettings, GateUsageError};
 use super::settings::ReferenceSettings;
 use crate::remote::origin::{self, BaseUrlError};
@@ -57,6 +58,9 @@ pub struct RunArgs {
     /// Run only scenarios whose `file/name` contains this text; between slashes it is a regular expression (`/drain$/`).
     #[arg(long, short, value_name = "TEXT")]
     pub filter: Vec<String>,
+    /// The clusters that scenarios run on.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
     /// How many scenarios run at once; one a core unless told otherwise.
     #[arg(long, short, env = "SLIPWAY_JOBS", value_name = "N")]
     pub jobs: Option<usize>,

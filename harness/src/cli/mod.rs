@@ -2,6 +2,7 @@
 //! their exit codes ([`exit`]), and the only place that prints ([`printer`]).
 
 pub mod args;
+pub mod cluster;
 pub mod commands;
 pub mod exit;
 pub mod files;

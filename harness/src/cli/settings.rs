@@ -14,6 +14,7 @@ use super::args::{
     BenchArgs, BenchCommon, BenchRun, IdleArgs, LintArgs, MechanismArg, RunArgs, ScaleArgs, ServeArgs, SlintArgs,
     SlintCommand, TimeArg,
 };
+use super::cluster::ClusterSettings;
 use super::gate::{ExitOn, GateSettings};
 use crate::bench::{IdleLoad, Load, Mechanisms};
 use crate::remote::origin::{BaseUrl, BaseUrlError};
@@ -75,6 +76,8 @@ pub struct RunSettings {
     pub paths: Vec<PathBuf>,
     /// Which scenarios.
     pub filters: Vec<Filter>,
+    /// What they run on.
+    pub cluster: ClusterSettings,
     /// How many at once.
     pub jobs: NonZeroUsize,
     /// Start nothing after the first failure.
@@ -316,8 +319,10 @@ impl TryFrom<RunArgs> for RunSettings {
 
     fn try_from(args: RunArgs) -> Result<Self, UsageError> {
         let endpoint = endpoint(&args)?;
+        let cluster = ClusterSettings::from(args.cluster);
         let jobs = match args.jobs {
-            _ if endpoint.is_some() => NonZeroUsize::MIN,
+            // They share what is measured, or the cluster.
+            _ if endpoint.is_some() || cluster.is_shared() => NonZeroUsize::MIN,
             Some(jobs) => NonZeroUsize::new(jobs).ok_or(UsageError::NoJobs)?,
             None => std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
         };
@@ -334,6 +339,7 @@ impl TryFrom<RunArgs> for RunSettings {
             ..GateSettings::default()
         });
         Ok(Self {
+            cluster,
             reference: args.reference.settings(args.remote.unwrap_or(RemoteMode::Cached))?,
             gate,
             endpoint,

@@ -1,6 +1,8 @@
 //! What the runner sees of a cluster, whichever it is.
 
+pub mod access;
 pub mod embedded;
+pub mod kubeconfig;
 
 use std::io;
 use std::net::SocketAddr;

@@ -23,7 +23,7 @@ use crate::sim::clock::{ScenarioClock, epoch};
 use crate::sli::scrape::Endpoint;
 use crate::sli::session::Session;
 use crate::sli::spec::Spec;
-use crate::target::{Stage, Terms};
+use crate::target::{RaiseError, Stage, Terms};
 
 /// As many of the operator's log lines as a report shows.
 const LOG_LINES: usize = 25;
@@ -119,6 +119,9 @@ async fn perform(assignment: &Assignment, tell: &(impl Fn(Progress) + Send + Syn
     };
     let raised = match raised {
         Ok(raised) => raised,
+        Err(RaiseError::NotHere(why)) => {
+            return Ending { outcome: Outcome::Skipped(why), took: Duration::ZERO, session: None };
+        }
         Err(error) => {
             let mut failure = Failure::new(chain(&error));
             failure.place = Some(plan.place.clone());

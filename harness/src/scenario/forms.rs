@@ -200,6 +200,16 @@ impl JsonSchema for Count {
     }
 }
 
+/// Whether a name is as a pattern says, in which `*` stands for anything.
+pub fn glob(pattern: &str, name: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == name,
+        Some((before, after)) => name.strip_prefix(before).is_some_and(|rest| {
+            (0..=rest.len()).any(|skipped| rest.get(skipped..).is_some_and(|rest| glob(after, rest)))
+        }),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -230,5 +240,18 @@ mod tests {
         let several: Pattern = serde_json::from_str("[\"a\", \"b\"]").unwrap();
         assert_eq!(one.0, ["a"]);
         assert_eq!(several.missing("xax"), ["b"]);
+    }
+
+    #[test]
+    fn a_star_stands_for_anything() {
+        for (pattern, name, expected) in [
+            ("9*-m*.yaml", "91-m1.yaml", true),
+            ("*", "", true),
+            ("a*", "ba", false),
+            ("a", "a", true),
+            ("*é*", "xéy", true),
+        ] {
+            assert_eq!(glob(pattern, name), expected, "{pattern} {name}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The harness's only source of chance. A run has a seed, which it prints; every scenario's is derived from it and the
 //! scenario's name, so that one scenario alone repeats what it did among others.
 
+use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 
 /// The seed of a run.
@@ -22,6 +23,24 @@ impl RunSeed {
         // FNV-1a: stable over releases and platforms, which the standard hashers do not promise.
         name.bytes()
             .fold(self.0 ^ 0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    }
+}
+
+/// Tells a run from every other one, also from those with the same seed: what it makes on clusters that others use is
+/// labelled with it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RunId(pub String);
+
+impl RunId {
+    /// One that nobody else has.
+    pub fn random() -> Self {
+        Self(format!("{:010x}", RandomState::new().hash_one(0) >> 24))
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 

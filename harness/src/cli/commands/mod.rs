@@ -3,6 +3,7 @@
 pub mod baseline;
 pub mod bench;
 pub mod gate;
+mod ground;
 pub mod lint;
 mod measured;
 pub mod policy;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::ground::Ground;
 use super::{Failure, measured, reference, report_problems, vocabulary};
 use crate::cli::args::TimeArg;
 use crate::cli::exit::Exit;
@@ -20,7 +21,6 @@ use crate::scenario::model::Time;
 use crate::sim::clock::epoch;
 use crate::sim::seed::RunSeed;
 use crate::sli::spec::Spec;
-use crate::target::{BuiltIn, Stage};
 
 /// Runs scenarios.
 ///
@@ -61,17 +61,21 @@ pub fn run(settings: &RunSettings, printer: &Printer) -> Result<Exit, Failure> {
         jobs: settings.jobs,
         fail_fast: settings.fail_fast,
         seed: settings.seed.map_or_else(RunSeed::random, RunSeed),
-        time: settings.time.map(|time| match time {
-            TimeArg::Virtual => Time::Virtual,
-            TimeArg::Real => Time::Real,
-        }),
+        time: match settings.time {
+            // What others use lives by the machine's clock.
+            _ if settings.cluster.is_shared() => Some(Time::Real),
+            Some(TimeArg::Real) => Some(Time::Real),
+            Some(TimeArg::Virtual) => Some(Time::Virtual),
+            None => None,
+        },
         wall_clock_limit: settings.wall_clock_limit,
         path: settings.path.clone(),
         interrupt: interrupt_on_signal(),
     };
-    let stage: Arc<dyn Stage> = Arc::new(BuiltIn);
+    let ground = Ground::open(&settings.cluster)?;
     let mut terminal = Terminal::new(printer, settings.verbose, suite.plans.len());
-    let summary = runner::run(suite.plans, &stage, &options, &mut terminal);
+    let summary = runner::run(suite.plans, &ground.stage, &options, &mut terminal);
+    ground.close()?;
     terminal.summarise(&summary);
     for report in &settings.reports {
         write(report, &summary, &specs)?;

@@ -24,6 +24,7 @@ struct Document<'a> {
     passed: usize,
     failed: usize,
     not_run: usize,
+    skipped: usize,
     scenarios: Vec<Scenario<'a>>,
 }
 
@@ -36,6 +37,9 @@ struct Scenario<'a> {
     line: usize,
     seed: u64,
     outcome: &'a str,
+    /// Why it cannot run on this cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    skipped: Option<&'a str>,
     /// On the scenario's clock.
     took_ms: u128,
     wall_ms: u128,
@@ -103,6 +107,7 @@ pub fn render(summary: &Summary, specs: &[Spec]) -> Result<String, serde_json::E
         passed: tally.passed,
         failed: tally.failed,
         not_run: tally.not_run + tally.interrupted,
+        skipped: tally.skipped,
         scenarios: summary.records.iter().map(|record| scenario(record, specs)).collect(),
     };
     serde_json::to_string_pretty(&document).map(|text| text + "\n")
@@ -113,6 +118,10 @@ fn scenario<'a>(record: &'a Record, specs: &'a [Spec]) -> Scenario<'a> {
         Some(Outcome::Failed(failure)) => Some(failed(failure)),
         _ => None,
     };
+    let skipped = match &record.outcome {
+        Some(Outcome::Skipped(why)) => Some(why.as_str()),
+        _ => None,
+    };
     Scenario {
         title: &record.plan.title,
         name: &record.plan.name,
@@ -120,6 +129,7 @@ fn scenario<'a>(record: &'a Record, specs: &'a [Spec]) -> Scenario<'a> {
         line: record.plan.place.position().line,
         seed: record.seed,
         outcome: record.outcome.as_ref().unwrap_or(&Outcome::NotRun).word(),
+        skipped,
         took_ms: record.took.as_millis(),
         wall_ms: record.wall.as_millis(),
         steps: record.steps.iter().map(step).collect(),

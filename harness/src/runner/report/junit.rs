@@ -32,6 +32,11 @@ fn case(record: &Record) -> TestCase {
     let status = match &record.outcome {
         Some(Outcome::Passed) => TestCaseStatus::success(),
         Some(Outcome::Failed(failure)) => failed(failure),
+        Some(Outcome::Skipped(why)) => {
+            let mut status = TestCaseStatus::skipped();
+            status.set_message(why.as_str());
+            status
+        }
         Some(outcome @ (Outcome::Interrupted | Outcome::NotRun)) => {
             let mut status = TestCaseStatus::skipped();
             status.set_message(outcome.word());

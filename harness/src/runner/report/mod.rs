@@ -67,6 +67,8 @@ pub struct Tally {
     pub failed: usize,
     /// Cut short.
     pub interrupted: usize,
+    /// Not for this cluster.
+    pub skipped: usize,
     /// Never begun.
     pub not_run: usize,
 }
@@ -80,14 +82,16 @@ impl Summary {
                 Some(Outcome::Passed) => tally.passed += 1,
                 Some(Outcome::Failed(_)) => tally.failed += 1,
                 Some(Outcome::Interrupted) => tally.interrupted += 1,
+                Some(Outcome::Skipped(_)) => tally.skipped += 1,
                 Some(Outcome::NotRun) | None => tally.not_run += 1,
             }
         }
         tally
     }
 
-    /// Whether every scenario ran and passed.
+    /// Whether every scenario passed, but for those that the cluster is not for.
     pub fn is_good(&self) -> bool {
-        !self.interrupted && self.tally().passed == self.records.len()
+        let tally = self.tally();
+        !self.interrupted && tally.passed + tally.skipped == self.records.len()
     }
 }

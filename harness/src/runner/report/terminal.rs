@@ -41,6 +41,9 @@ impl<'a> Terminal<'a> {
         if tally.failed > 0 {
             parts.push(format!("{} failed", tally.failed).red().bold().to_string());
         }
+        if tally.skipped > 0 {
+            parts.push(format!("{} skipped", tally.skipped).yellow().to_string());
+        }
         if tally.interrupted > 0 {
             parts.push(format!("{} interrupted", tally.interrupted).yellow().to_string());
         }
@@ -71,9 +74,10 @@ impl<'a> Terminal<'a> {
         let mark = match outcome {
             Outcome::Passed => "✓".green().to_string(),
             Outcome::Failed(_) => "✗".red().bold().to_string(),
-            Outcome::Interrupted | Outcome::NotRun => "-".yellow().to_string(),
+            Outcome::Skipped(_) | Outcome::Interrupted | Outcome::NotRun => "-".yellow().to_string(),
         };
         let times = match outcome {
+            Outcome::Skipped(why) => format!("skipped: {why}"),
             Outcome::NotRun => "not run".to_owned(),
             Outcome::Interrupted => format!("interrupted after {}", span(round(record.took))),
             _ => format!("{} in {}", span(round(record.took)), seconds(record.wall)),

@@ -1,0 +1,58 @@
+//! Where the clusters of a run come from, kept until the run has ended.
+
+use std::sync::Arc;
+
+use tokio::runtime::Runtime;
+
+use super::Failure;
+use crate::cli::cluster::ClusterSettings;
+use crate::cluster::access::Provider;
+use crate::cluster::kubeconfig::{self, KubeconfigError};
+use crate::sim::seed::RunId;
+use crate::target::{BuiltIn, OnCluster, Stage};
+
+/// What scenarios are run on.
+pub(super) struct Ground {
+    /// Makes each scenario's cluster.
+    pub(super) stage: Arc<dyn Stage>,
+    /// What is behind a cluster that all of them share, and what that lives on.
+    behind: Option<(Box<dyn Provider>, Runtime)>,
+}
+
+impl Ground {
+    /// Starts what the settings ask for.
+    ///
+    /// # Errors
+    /// [`Failure::Input`] where it must not be used, [`Failure::Environment`] where it cannot be.
+    pub(super) fn open(settings: &ClusterSettings) -> Result<Self, Failure> {
+        let settings = match settings {
+            ClusterSettings::Embedded => return Ok(Self { stage: Arc::new(BuiltIn), behind: None }),
+            ClusterSettings::Kubeconfig(settings) => settings,
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.map_err(|source| failed("cannot start the runtime", source))?;
+        let provider: Box<dyn Provider> = match runtime.block_on(kubeconfig::start(settings)) {
+            Ok(provider) => Box::new(provider),
+            Err(error @ KubeconfigError::NotAllowed { .. }) => {
+                return Err(Failure::Input { what: error.to_string(), source: None });
+            }
+            Err(error) => return Err(failed("cannot use the cluster", error)),
+        };
+        let stage = Arc::new(OnCluster::new(provider.access(), RunId::random()));
+        Ok(Self { stage, behind: Some((provider, runtime)) })
+    }
+
+    /// Removes what was started.
+    ///
+    /// # Errors
+    /// [`Failure::Environment`] where something of it stays.
+    pub(super) fn close(self) -> Result<(), Failure> {
+        let Some((provider, runtime)) = self.behind else { return Ok(()) };
+        let stopped = runtime.block_on(provider.stop());
+        stopped.map_err(|source| Failure::Environment { what: "cannot put the cluster away".to_owned(), source })
+    }
+}
+
+fn failed(what: &str, source: impl std::error::Error + Send + Sync + 'static) -> Failure {
+    Failure::Environment { what: what.to_owned(), source: source.into() }
+}
