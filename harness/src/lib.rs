@@ -5,6 +5,7 @@ pub mod cli;
 pub mod cluster;
 pub mod event;
 pub mod gate;
+pub mod process;
 pub mod remote;
 pub mod runner;
 pub mod scenario;

@@ -8,6 +8,7 @@ mod teller;
 
 use std::sync::Arc;
 
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use thiserror::Error;
@@ -62,11 +63,16 @@ pub trait Operator: Send {
     /// Starts it; nothing happens when it runs already.
     fn start(&mut self);
 
+    /// Waits until it is at work, where that can be known; whether it ends meanwhile is told by [`Operator::ended`].
+    fn ready(&self) -> BoxFuture<'static, Result<(), String>> {
+        async { Ok(()) }.boxed()
+    }
+
     /// Stops it as a signal does, and waits until it has stopped.
     fn stop(&mut self) -> BoxFuture<'_, ()>;
 
-    /// Ends it where it is, as a crash does.
-    fn crash(&mut self);
+    /// Ends it where it is, as a crash does; nothing of it is left when this returns.
+    fn crash(&mut self) -> BoxFuture<'_, ()>;
 
     /// Stops it, lets everything go that it holds, and takes away what asks it; or says why that did not work.
     fn uninstall(&mut self) -> BoxFuture<'_, Result<(), String>>;
@@ -79,6 +85,12 @@ pub trait Operator: Send {
 
     /// Resolves when it ends although nobody told it to, with the reason.
     fn ended(&mut self) -> BoxFuture<'_, String>;
+
+    /// The last lines it has written, where they are not in this process's own log.
+    fn output(&self, lines: usize) -> Vec<String> {
+        let _ = lines;
+        Vec::new()
+    }
 }
 
 /// Why a scenario has no cluster to run on.

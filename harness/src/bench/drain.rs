@@ -70,7 +70,7 @@ pub(super) async fn run(load: Load, mechanisms: Mechanisms, listener: Listener<'
         Ok(vec![start, drain])
     });
     let phases = phases.await?;
-    Ok(theatre.outcome(phases))
+    Ok(theatre.outcome(phases).await)
 }
 
 /// Whether a Pod serves, and the operator has its hand on it.

@@ -103,7 +103,7 @@ pub(super) async fn quiet(load: &IdleLoad, listener: Listener<'_>) -> Result<Res
     });
     passed.await?;
     let calls = since(&before, theatre.calls());
-    let outcome = theatre.outcome(Vec::new());
+    let outcome = theatre.outcome(Vec::new()).await;
     Ok(Rest { lasted: load.quiet, took: stopwatch.elapsed(), before, calls, session: outcome.session })
 }
 
@@ -119,7 +119,7 @@ pub(super) async fn process(load: &IdleLoad, operator: &Path, listener: Listener
     let stopped_within = process.stop().await?;
     theatre.told(told);
     let took = stopwatch.elapsed();
-    let outcome = theatre.outcome(Vec::new());
+    let outcome = theatre.outcome(Vec::new()).await;
     let rest = Rest { lasted: load.settle, took, before, calls, session: outcome.session };
     Ok(Resting { rest, memory, stopped_within })
 }

@@ -33,7 +33,7 @@ pub(super) async fn run(load: Load, listener: Listener<'_>) -> Result<Outcome, B
         Ok(vec![configure, change, clean_up])
     });
     let phases = phases.await?;
-    Ok(theatre.outcome(phases))
+    Ok(theatre.outcome(phases).await)
 }
 
 fn name(number: usize) -> String {

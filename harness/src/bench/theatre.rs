@@ -97,8 +97,8 @@ impl Theatre {
     }
 
     /// What was measured.
-    pub(super) fn outcome(mut self, phases: Vec<Phase>) -> Outcome {
-        self.operator.crash();
+    pub(super) async fn outcome(mut self, phases: Vec<Phase>) -> Outcome {
+        self.operator.crash().await;
         self.session.seen = self.recorder.lock().unwrap_or_else(PoisonError::into_inner).observations();
         Outcome { phases, session: self.session, memory: Memory::own() }
     }

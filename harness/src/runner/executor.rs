@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use futures::future::BoxFuture;
+use futures::future::LocalBoxFuture;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -133,7 +133,6 @@ async fn perform(assignment: &Assignment, tell: &(impl Fn(Progress) + Send + Syn
     let specs = Arc::clone(&assignment.specs);
     let mut measuring = Measuring::begin(&raised, specs, assignment.endpoint.as_ref()).await;
     let mut scene = Scene::new(plan, raised, assignment.path.as_deref());
-    scene.begin();
 
     let mut took = None;
     let outcome = tokio::select! {
@@ -144,11 +143,10 @@ async fn perform(assignment: &Assignment, tell: &(impl Fn(Progress) + Send + Syn
                 took = Some(steps_took);
                 Outcome::Passed
             }
-            Ok(Err((step, trouble))) => failure(Some(&plan.steps[step]), trouble, &chronicle, &log).await,
+            Ok(Err((step, trouble))) => failure(plan, step, trouble, &Logs { scene: &scene, chronicle: &chronicle, log: &log }).await,
             Err(_) => {
                 let trouble = Trouble::new(format!("the scenario took longer than {}", span(plan.timeout)));
-                let step = scene.current.map(|step| &plan.steps[step]);
-                failure(step, trouble, &chronicle, &log).await
+                failure(plan, scene.current, trouble, &Logs { scene: &scene, chronicle: &chronicle, log: &log }).await
             }
         },
     };
@@ -157,15 +155,18 @@ async fn perform(assignment: &Assignment, tell: &(impl Fn(Progress) + Send + Syn
     Ending { outcome, took, session: Some(measuring.finish()) }
 }
 
-/// Runs the steps in order, while every `never` that has no end looks on. Returns how long the steps took.
+/// Starts the operator and runs the steps in order, while every `never` that has no end looks on. Returns how long that
+/// took, or in which step there was trouble; in none where the operator did not start.
 async fn steps(
     plan: &Plan,
     scene: &mut Scene<'_>,
     measuring: &mut Measuring,
     clock: ScenarioClock,
     tell: &(impl Fn(Progress) + Send + Sync),
-) -> Result<Duration, (usize, Trouble)> {
+) -> Result<Duration, (Option<usize>, Trouble)> {
     let (violated, mut violations) = mpsc::unbounded_channel();
+    let at_step = |(number, trouble)| (Some(number), trouble);
+    scene.begin().await.map_err(|trouble| (None, trouble))?;
     for (number, step) in plan.steps.iter().enumerate() {
         let at = clock.elapsed();
         scene.current = Some(number);
@@ -182,19 +183,17 @@ async fn steps(
             Err((guilty, _)) => (*guilty != number, None),
         };
         tell(Progress::StepFinished(StepRecord { step: number, title: step.title.clone(), at, took, passed, output }));
-        result?;
+        result.map_err(at_step)?;
     }
     let took = clock.elapsed();
     // The guards see what the last step has caused before the scenario is declared good.
     tokio::select! {
         biased;
-        Some(violation) = violations.recv() => return Err(violation),
-        lingered = scene.linger(AFTERMATH) => {
-            lingered.map_err(|trouble| (plan.steps.len().saturating_sub(1), trouble))?;
-        }
+        Some(violation) = violations.recv() => return Err(at_step(violation)),
+        lingered = scene.linger(AFTERMATH) => lingered.map_err(|trouble| (plan.steps.len().checked_sub(1), trouble))?,
     }
     match violations.try_recv() {
-        Ok(violation) => Err(violation),
+        Ok(violation) => Err(at_step(violation)),
         Err(_) => Ok(took),
     }
 }
@@ -204,26 +203,35 @@ fn during(mut trouble: Trouble, step: &Step) -> Trouble {
     trouble
 }
 
-/// A step's trouble with everything around it that may explain it.
-fn failure<'a>(
-    step: Option<&'a Step>,
-    trouble: Trouble,
+/// Where to look for what may explain trouble.
+struct Logs<'a> {
+    scene: &'a Scene<'a>,
     chronicle: &'a Chronicle,
     log: &'a Log,
-) -> BoxFuture<'a, Outcome> {
+}
+
+/// A step's trouble with everything around it that may explain it.
+fn failure<'a>(
+    plan: &'a Plan,
+    step: Option<usize>,
+    trouble: Trouble,
+    logs: &'a Logs<'a>,
+) -> LocalBoxFuture<'a, Outcome> {
     async move {
         let mut failure = Failure::new(trouble.message);
+        let step = step.map(|step| &plan.steps[step]);
         failure.step = step.map(|step| step.title.clone());
-        failure.place = step.map(|step| step.place.clone());
+        failure.place = Some(step.map_or(&plan.place, |step| &step.place).clone());
         failure.sections = trouble.sections;
         // What has happened already but has not been looked at yet belongs to the report.
         for _ in 0..64 {
             tokio::task::yield_now().await;
         }
-        failure.sections.extend(chronicle.sections());
-        failure.sections.extend(Section::new("the operator's log", log.tail(LOG_LINES)));
+        failure.sections.extend(logs.chronicle.sections());
+        failure.sections.extend(Section::new("the operator's log", logs.log.tail(LOG_LINES)));
+        failure.sections.extend(Section::new("the operator's output", logs.scene.output(LOG_LINES)));
         failure.sections.extend(Section::new("panics", capture::panics()));
         Outcome::Failed(Box::new(failure))
     }
-    .boxed()
+    .boxed_local()
 }

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::FutureExt;
+use futures::{FutureExt, TryFutureExt};
 use kube::Client;
 use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, PropagationPolicy};
 use serde_json::Value;
@@ -62,19 +62,29 @@ impl<'a> Scene<'a> {
     }
 
     /// Starts the operator, unless the scenario wants to do so itself.
-    pub(super) fn begin(&mut self) {
+    pub(super) async fn begin(&mut self) -> Result<(), Trouble> {
         let stopped = self.plan.operator.as_ref().is_some_and(|spec| spec.stopped);
-        if let Some(operator) = self.operator.as_mut().filter(|_| !stopped) {
-            operator.start();
-        }
+        if stopped { Ok(()) } else { self.start().await }
+    }
+
+    /// Starts the operator and waits until it is at work.
+    async fn start(&mut self) -> Result<(), Trouble> {
+        let Some(operator) = &mut self.operator else { return Ok(()) };
+        operator.start();
+        let ready = operator.ready().map_err(Trouble::new);
+        with_operator(&mut self.operator, ready).await
     }
 
     /// Ends the operator where it is.
     pub(super) async fn end(&mut self) {
         if let Some(operator) = &mut self.operator {
-            operator.crash();
-            tokio::task::yield_now().await;
+            operator.crash().await;
         }
+    }
+
+    /// The last lines that the operator has written, where it has a log of its own.
+    pub(super) fn output(&self, lines: usize) -> Vec<String> {
+        self.operator.as_ref().map(|operator| operator.output(lines)).unwrap_or_default()
     }
 
     /// Performs a step while the operator runs; a `never` without end goes on in the background and reports what it
@@ -90,7 +100,8 @@ impl<'a> Scene<'a> {
             Action::ExpectMetric { series, value, within } => {
                 let Some(teller) = self.operator.as_ref().map(|operator| operator.teller()) else { return Ok(None) };
                 // An operator that is stopped tells nothing, and is no trouble of its own.
-                metrics::expect(&*teller, series, *value, *within).await.map(|()| None)
+                let looking = metrics::expect(&*teller, series, *value, *within);
+                with_operator(&mut self.operator, looking).await.map(|()| None)
             }
             Action::Expect { target, condition, count, within, bind } => {
                 let found = {
@@ -143,17 +154,17 @@ impl<'a> Scene<'a> {
     async fn operate(&mut self, action: OperatorAction) -> Result<(), Trouble> {
         let Some(operator) = &mut self.operator else { return Ok(()) };
         match action {
-            OperatorAction::Start => operator.start(),
-            OperatorAction::Stop => operator.stop().await,
-            OperatorAction::Restart => {
-                operator.crash();
-                // The tasks are dropped before the new operator begins, as a new process begins after the old has died.
-                tokio::task::yield_now().await;
-                operator.start();
+            OperatorAction::Start => self.start().await,
+            OperatorAction::Stop => {
+                operator.stop().await;
+                Ok(())
             }
-            OperatorAction::Uninstall => return operator.uninstall().await.map_err(Trouble::new),
+            OperatorAction::Restart => {
+                operator.crash().await;
+                self.start().await
+            }
+            OperatorAction::Uninstall => operator.uninstall().await.map_err(Trouble::new),
         }
-        Ok(())
     }
 
     /// Whether the counters are as they must be; the report shows them in any case.

@@ -2,20 +2,16 @@
 //! outlives its step.
 
 use std::ffi::OsStr;
-use std::io;
-use std::os::fd::OwnedFd;
-use std::process::Stdio;
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 
 use super::trouble::Trouble;
 use super::{chain, span};
 use crate::cluster::Cluster;
+use crate::process::{Group, how};
 use crate::scenario::model::Script;
 
 /// As much output as is kept of a script; the rest is read and thrown away, so that the script does not stall.
@@ -65,53 +61,13 @@ pub(super) async fn run(script: &Script, limit: Duration, within: &Surroundings<
     let status = status.map_err(|error| trouble(format!("cannot wait for the script: {error}")))?;
     let wanted = script.exit_code.unwrap_or(0);
     if status.code() != Some(wanted) {
-        let ended = status.code().map_or_else(|| "by a signal".to_owned(), |code| format!("with exit code {code}"));
-        return Err(trouble(format!("the script ended {ended}, not with exit code {wanted}")));
+        return Err(trouble(format!("the script ended {}, not with exit code {wanted}", how(status))));
     }
     let missing = script.output.as_ref().map(|parts| parts.missing(&output)).unwrap_or_default();
     if !missing.is_empty() {
         return Err(trouble(format!("the script's output did not contain {missing:?}")));
     }
     Ok(output)
-}
-
-/// A child with everything it starts. All of it is killed when the child has ended, or when this is dropped.
-struct Group {
-    child: Child,
-    /// None once there is nothing to kill any more: the number may then be somebody else's.
-    id: Option<Pid>,
-}
-
-impl Group {
-    /// Starts a command as the leader of a group of its own. Its output and its errors come out of one pipe, in the
-    /// order in which they were written.
-    fn spawn(mut command: Command) -> io::Result<(Self, pipe::Receiver)> {
-        let (reader, writer) = io::pipe()?;
-        command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer).process_group(0).kill_on_drop(true);
-        let child = command.spawn()?;
-        let id = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
-        // The command is dropped on return, and with it our own ends of what is written to.
-        Ok((Self { child, id }, pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?))
-    }
-
-    async fn wait(&mut self) -> io::Result<std::process::ExitStatus> {
-        let status = self.child.wait().await;
-        self.kill();
-        status
-    }
-
-    fn kill(&mut self) {
-        if let Some(id) = self.id.take() {
-            // It fails where nobody is left, which is what was wanted.
-            let _ = killpg(id, Signal::SIGKILL);
-        }
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        self.kill();
-    }
 }
 
 /// The beginning of what a script has written.

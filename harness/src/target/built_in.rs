@@ -329,10 +329,15 @@ impl Operator for InProcess {
         .boxed()
     }
 
-    fn crash(&mut self) {
-        if let Some(Running { task, .. }) = self.running.take() {
-            task.abort();
+    fn crash(&mut self) -> BoxFuture<'_, ()> {
+        async {
+            if let Some(Running { task, .. }) = self.running.take() {
+                task.abort();
+                // Its tasks are dropped before anything else happens, as a process is gone once it has died.
+                tokio::task::yield_now().await;
+            }
         }
+        .boxed()
     }
 
     fn uninstall(&mut self) -> BoxFuture<'_, Result<(), String>> {
