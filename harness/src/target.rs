@@ -3,10 +3,13 @@
 
 mod agent;
 mod built_in;
+mod in_process;
+mod install;
 mod on_cluster;
 mod teller;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -26,6 +29,32 @@ pub trait Stage: Send + Sync {
     /// Makes a cluster on the ambient runtime, with everything in it that the scenario takes for granted. The operator
     /// is not running yet.
     fn raise<'a>(&'a self, plan: &'a Plan, terms: Terms) -> BoxFuture<'a, Result<Raised, RaiseError>>;
+
+    /// Puts away what was raised, or what there is of it where raising it did not come to an end, or ended with a panic.
+    /// What could not be removed is said.
+    fn clear(&self, raised: Option<Raised>) -> BoxFuture<'_, Result<(), Remains>> {
+        async {
+            if let Some(Raised { operator: Some(mut operator), .. }) = raised {
+                operator.crash().await;
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+
+    /// How long that may take.
+    fn farewell(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+/// What is left of a scenario on a cluster that others use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remains {
+    /// What is wrong, in a sentence.
+    pub message: String,
+    /// Each thing, and what holds it.
+    pub lines: Vec<String>,
 }
 
 /// What a run decides about a scenario's cluster.
@@ -45,6 +74,8 @@ pub struct Raised {
     pub cluster: Arc<dyn Cluster>,
     /// The operator, where the scenario has one.
     pub operator: Option<Box<dyn Operator>>,
+    /// The namespace of everything that does not say otherwise.
+    pub namespace: String,
 }
 
 /// What an operator tells of itself, whether it runs or not.

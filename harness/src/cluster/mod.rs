@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use futures::future::BoxFuture;
+use serde_json::Value;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
@@ -47,6 +48,12 @@ pub trait Cluster: Send + Sync {
 
     /// Connects to an address of the cluster's network from outside of it, as a client of a Service is led there.
     fn dial(&self, to: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Connection>>>;
+
+    /// Marks an object that a step is about to make, so that it is known as this run's and belongs to its nodes. On a
+    /// cluster of the scenario's own nothing needs to be told apart.
+    fn mark(&self, manifest: &mut Value) {
+        let _ = manifest;
+    }
 
     /// What a container has written to its log so far, newest lines last.
     fn pod_log(&self, namespace: &str, pod: &str) -> Option<String>;

@@ -63,14 +63,16 @@ enum Message {
 struct Running {
     watch: Stopwatch,
     cancel: CancellationToken,
-    /// Set once it was told to end because it took too long.
     limit: Duration,
+    /// How long putting its cluster away may take.
+    farewell: Duration,
+    /// Set once it was told to end because it took too long.
     overdue: bool,
 }
 
 impl Running {
     fn limit(&self) -> Duration {
-        if self.overdue { self.limit.saturating_add(GRACE) } else { self.limit }
+        if self.overdue { self.limit.saturating_add(GRACE).saturating_add(self.farewell) } else { self.limit }
     }
 }
 
@@ -179,6 +181,7 @@ impl Dispatcher<'_> {
             plan,
         };
         let limit = self.limit_of(&assignment.plan);
+        let farewell = self.stage.farewell();
         let sender = self.sender.clone();
         let progress = self.sender.clone();
         let thread = std::thread::Builder::new().name(assignment.plan.name.clone()).stack_size(STACK_BYTES);
@@ -188,7 +191,7 @@ impl Dispatcher<'_> {
             drop(sender.send(Message::Ended(scenario, Box::new(ending))));
         });
         self.tell(&Event::ScenarioStarted { scenario });
-        self.running.insert(scenario, Running { watch: Stopwatch::start(), cancel, limit, overdue: false });
+        self.running.insert(scenario, Running { watch: Stopwatch::start(), cancel, limit, farewell, overdue: false });
         if let Err(error) = spawned {
             let failure = Failure::new(format!("cannot start a thread: {error}"));
             self.finish(scenario, Outcome::Failed(Box::new(failure)), Duration::ZERO);

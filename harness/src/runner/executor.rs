@@ -23,7 +23,7 @@ use crate::sim::clock::{ScenarioClock, epoch};
 use crate::sli::scrape::Endpoint;
 use crate::sli::session::Session;
 use crate::sli::spec::Spec;
-use crate::target::{RaiseError, Stage, Terms};
+use crate::target::{RaiseError, Raised, Remains, Stage, Terms};
 
 /// As many of the operator's log lines as a report shows.
 const LOG_LINES: usize = 25;
@@ -96,7 +96,13 @@ pub(super) fn execute(assignment: &Assignment, tell: impl Fn(Progress) + Send + 
     std::panic::catch_unwind(run).unwrap_or_else(|_| {
         let mut failure = Failure::new("the scenario panicked: this is a bug");
         failure.sections.extend(Section::new("panics", capture::panics()));
-        failed(failure, Duration::ZERO)
+        let outcome = Outcome::Failed(Box::new(failure));
+        // What it was about to put away is put away without it.
+        let outcome = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime.block_on(cleared(assignment, None, outcome)),
+            Err(_) => outcome,
+        };
+        Ending { outcome, took: Duration::ZERO, session: None }
     })
 }
 
@@ -114,7 +120,8 @@ async fn perform(assignment: &Assignment, tell: &(impl Fn(Progress) + Send + Syn
     let raised = tokio::select! {
         raised = assignment.stage.raise(plan, terms) => raised,
         () = assignment.cancel.cancelled() => {
-            return Ending { outcome: Outcome::Interrupted, took: clock.elapsed(), session: None };
+            let outcome = cleared(assignment, None, Outcome::Interrupted).await;
+            return Ending { outcome, took: clock.elapsed(), session: None };
         }
     };
     let raised = match raised {
@@ -126,7 +133,8 @@ async fn perform(assignment: &Assignment, tell: &(impl Fn(Progress) + Send + Syn
             let mut failure = Failure::new(chain(&error));
             failure.place = Some(plan.place.clone());
             failure.sections.extend(Section::new("the log", log.tail(LOG_LINES)));
-            return failed(failure, clock.elapsed());
+            let outcome = cleared(assignment, None, Outcome::Failed(Box::new(failure))).await;
+            return Ending { outcome, took: clock.elapsed(), session: None };
         }
     };
     let chronicle = Chronicle::begin(&raised.cluster.client(), clock);
@@ -151,8 +159,19 @@ async fn perform(assignment: &Assignment, tell: &(impl Fn(Progress) + Send + Syn
         },
     };
     let took = took.unwrap_or_else(|| clock.elapsed());
-    scene.end().await;
+    let outcome = cleared(assignment, Some(scene.end()), outcome).await;
     Ending { outcome, took, session: Some(measuring.finish()) }
+}
+
+/// Lets the stage put away what it has raised. What it has to leave behind fails a scenario that was good until then.
+async fn cleared(assignment: &Assignment, raised: Option<Raised>, outcome: Outcome) -> Outcome {
+    let Err(Remains { message, lines }) = assignment.stage.clear(raised).await else { return outcome };
+    let mut failure = match outcome {
+        Outcome::Failed(failure) => *failure,
+        _ => Failure { place: Some(assignment.plan.place.clone()), ..Failure::new(message.clone()) },
+    };
+    failure.sections.extend(Section::new(message, lines));
+    Outcome::Failed(Box::new(failure))
 }
 
 /// Starts the operator and runs the steps in order, while every `never` that has no end looks on. Returns how long that

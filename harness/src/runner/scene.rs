@@ -34,6 +34,8 @@ pub(super) struct Scene<'a> {
     pub(super) current: Option<usize>,
     plan: &'a Plan,
     cluster: Arc<dyn Cluster>,
+    /// The namespace of everything that does not say otherwise.
+    namespace: String,
     operator: Option<Box<dyn Operator>>,
     client: Client,
     resources: Resources,
@@ -52,6 +54,7 @@ impl<'a> Scene<'a> {
             current: None,
             plan,
             cluster: raised.cluster,
+            namespace: raised.namespace,
             operator: raised.operator,
             resources: Resources::new(client.clone()),
             client,
@@ -75,11 +78,9 @@ impl<'a> Scene<'a> {
         with_operator(&mut self.operator, ready).await
     }
 
-    /// Ends the operator where it is.
-    pub(super) async fn end(&mut self) {
-        if let Some(operator) = &mut self.operator {
-            operator.crash().await;
-        }
+    /// What the stage has raised, to be put away by it.
+    pub(super) fn end(self) -> Raised {
+        Raised { cluster: self.cluster, operator: self.operator, namespace: self.namespace }
     }
 
     /// The last lines that the operator has written, where it has a log of its own.
@@ -105,8 +106,8 @@ impl<'a> Scene<'a> {
             }
             Action::Expect { target, condition, count, within, bind } => {
                 let found = {
-                    let Self { operator, resources, client, bindings, plan, path, .. } = &mut *self;
-                    let view = View { resources, client, bindings, plan, path: *path };
+                    let Self { operator, resources, client, bindings, cluster, namespace, path, .. } = &mut *self;
+                    let view = View { resources, client, bindings, cluster, namespace, path: *path };
                     let looking = async {
                         let (target, condition) = (view.target(target), view.condition(condition));
                         let subject = view.subject(&target, &condition).await?;
@@ -120,7 +121,7 @@ impl<'a> Scene<'a> {
                 self.guard(number, target, condition, *count, violated.clone()).await.map(|()| None)
             }
             Action::StartTraffic { name, spec } => {
-                let namespace = spec.namespace.as_deref().unwrap_or(&self.plan.namespace);
+                let namespace = spec.namespace.as_deref().unwrap_or(&self.namespace);
                 let starting = Traffic::start(spec, namespace, &self.cluster, &self.client);
                 let started = with_operator(&mut self.operator, starting).await?;
                 match self.traffic.insert(name.clone(), started) {
@@ -139,9 +140,9 @@ impl<'a> Scene<'a> {
                 Ok(Some(Output { text: tally.to_string(), counters: Some(counters) }))
             }
             action => {
-                let Self { operator, resources, client, bindings, plan, cluster, path, .. } = &mut *self;
-                let view = View { resources, client, bindings, plan, path: *path };
-                with_operator(operator, view.perform(action, cluster)).await
+                let Self { operator, resources, client, bindings, cluster, namespace, path, .. } = &mut *self;
+                let view = View { resources, client, bindings, cluster, namespace, path: *path };
+                with_operator(operator, view.perform(action)).await
             }
         }
     }
@@ -226,7 +227,8 @@ impl<'a> Scene<'a> {
             resources: &self.resources,
             client: &self.client,
             bindings: &self.bindings,
-            plan: self.plan,
+            cluster: &self.cluster,
+            namespace: &self.namespace,
             path: self.path,
         }
     }
@@ -253,12 +255,13 @@ struct View<'a> {
     resources: &'a Resources,
     client: &'a Client,
     bindings: &'a Bindings,
-    plan: &'a Plan,
+    cluster: &'a Arc<dyn Cluster>,
+    namespace: &'a str,
     path: Option<&'a OsStr>,
 }
 
 impl View<'_> {
-    async fn perform(&self, action: &Action, cluster: &Arc<dyn Cluster>) -> Result<Option<Output>, Trouble> {
+    async fn perform(&self, action: &Action) -> Result<Option<Output>, Trouble> {
         match action {
             Action::Apply { manifests, field_manager, force, expect_error } => {
                 for manifest in manifests {
@@ -281,10 +284,10 @@ impl View<'_> {
             Action::Evict { target, eviction } => {
                 let target = self.target(target);
                 let client = match &eviction.user {
-                    Some(user) => cluster.client_as(&self.text(user), &evict::groups(user, &eviction.groups)),
+                    Some(user) => self.cluster.client_as(&self.text(user), &evict::groups(user, &eviction.groups)),
                     None => self.client.clone(),
                 };
-                let namespace = target.namespace.as_deref().unwrap_or(&self.plan.namespace);
+                let namespace = target.namespace.as_deref().unwrap_or(self.namespace);
                 evict::evict(&client, &self.found(&target).await?, namespace, &target, eviction).await?;
             }
             Action::Never { target, condition, count, duration } => {
@@ -300,29 +303,29 @@ impl View<'_> {
                 assertion::expect_gone(self.found(&target).await?, &target, *within).await?;
             }
             Action::ExpectFile { file, within } => {
-                nodes::expect_file(self.node(cluster, &file.node)?, file, *within).await?;
+                nodes::expect_file(self.node(&file.node)?, file, *within).await?;
             }
             Action::ExpectLink { link, within } => {
-                nodes::expect_link(self.node(cluster, &link.node)?, link, *within).await?;
+                nodes::expect_link(self.node(&link.node)?, link, *within).await?;
             }
             Action::ExpectEvents { regarding, events, within } => {
                 let name = regarding.name.as_deref().map(|name| self.text(name));
                 let regarding = Regarding { name, ..regarding.clone() };
-                let namespace = regarding.namespace.as_deref().unwrap_or(&self.plan.namespace);
+                let namespace = regarding.namespace.as_deref().unwrap_or(self.namespace);
                 events::expect(self.client, namespace, &regarding, events, *within).await?;
             }
             Action::Advance(duration) => tokio::time::sleep(*duration).await,
             Action::Script { script, timeout } => {
-                let (cluster, namespace) = (cluster.as_ref(), self.plan.namespace.as_str());
-                let within = Surroundings { cluster, namespace, path: self.path };
+                let cluster = self.cluster.as_ref();
+                let within = Surroundings { cluster, namespace: self.namespace, path: self.path };
                 let text = script::run(script, *timeout, &within).await?;
                 return Ok(Some(Output { text, counters: None }));
             }
             Action::AddNode(spec) => {
-                cluster.add_node((**spec).clone()).await.map_err(|error| Trouble::new(chain(&error)))?;
+                self.cluster.add_node((**spec).clone()).await.map_err(|error| Trouble::new(chain(&error)))?;
             }
             Action::RemoveNode(name) => {
-                cluster.remove_node(name).await.map_err(|error| Trouble::new(chain(&error)))?;
+                self.cluster.remove_node(name).await.map_err(|error| Trouble::new(chain(&error)))?;
             }
             // The scene's own: they change it.
             Action::Expect { .. }
@@ -334,9 +337,9 @@ impl View<'_> {
         Ok(None)
     }
 
-    fn node(&self, cluster: &Arc<dyn Cluster>, name: &str) -> Result<Arc<dyn Node>, Trouble> {
+    fn node(&self, name: &str) -> Result<Arc<dyn Node>, Trouble> {
         let name = self.text(name);
-        cluster.node(&name).ok_or_else(|| Trouble::new(format!("the cluster has no simulated node {name}")))
+        self.cluster.node(&name).ok_or_else(|| Trouble::new(format!("the cluster has no simulated node {name}")))
     }
 
     /// A text with the names that steps have bound filled in.
@@ -366,7 +369,7 @@ impl View<'_> {
 
     async fn found(&self, target: &Target) -> Result<kube::Api<DynamicObject>, Trouble> {
         let found = self.resources.named(&target.resource).await.map_err(|error| Trouble::new(chain(&error)))?;
-        Ok(found.api(self.client, target.namespace.as_deref().unwrap_or(&self.plan.namespace)))
+        Ok(found.api(self.client, target.namespace.as_deref().unwrap_or(self.namespace)))
     }
 
     async fn of(&self, manifest: &Value) -> Result<(Found, kube::Api<DynamicObject>), Trouble> {
@@ -376,13 +379,14 @@ impl View<'_> {
             .of_kind(text("/apiVersion"), text("/kind"))
             .await
             .map_err(|error| Trouble::new(chain(&error)))?;
-        let namespace = manifest.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or(&self.plan.namespace);
+        let namespace = manifest.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or(self.namespace);
         let api = found.api(self.client, namespace);
         Ok((found, api))
     }
 
     async fn apply(&self, manifest: &Value, field_manager: &str, force: bool) -> Result<Answer, Trouble> {
-        let manifest = fill_value(manifest, self.bindings);
+        let mut manifest = fill_value(manifest, self.bindings);
+        self.cluster.mark(&mut manifest);
         let (_, api) = self.of(&manifest).await?;
         let name = manifest.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
         let params = PatchParams { force, ..PatchParams::apply(field_manager) };
@@ -390,7 +394,8 @@ impl View<'_> {
     }
 
     async fn create(&self, manifest: &Value) -> Result<Answer, Trouble> {
-        let manifest = fill_value(manifest, self.bindings);
+        let mut manifest = fill_value(manifest, self.bindings);
+        self.cluster.mark(&mut manifest);
         let (_, api) = self.of(&manifest).await?;
         let object: DynamicObject = serde_json::from_value(manifest.clone())
             .map_err(|error| Trouble::new(format!("the manifest is no Kubernetes object: {error}")))?;
