@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::measurement::{Indicator, Measurement};
 use super::noise::resample::median;
-use super::number;
+use crate::sli::amount::{amount, percent, signed};
 
 /// The table: a line for each indicator of either side.
 pub fn table(baseline: &Measurement, now: &Measurement) -> String {
@@ -19,24 +19,25 @@ pub fn table(baseline: &Measurement, now: &Measurement) -> String {
         let both = now.indicators.iter().chain(&baseline.indicators);
         both.filter(|one| one.id == id).map(|one| one.unit.clone()).find(|unit| !unit.is_empty()).unwrap_or_default()
     };
-    let mut rows = vec![["indicator", "unit", "baseline", "now", "change"].map(str::to_owned)];
+    let mut rows = vec![["indicator", "baseline", "now", "change"].map(str::to_owned)];
     for id in ids {
         let (before, after) = (find(baseline, id).unwrap_or_default(), find(now, id).unwrap_or_default());
-        rows.push([id.to_owned(), unit(id), side(&before), side(&after), change(&before, &after)]);
+        let unit = unit(id);
+        rows.push([id.to_owned(), side(&before, &unit), side(&after, &unit), change(&before, &after, &unit)]);
     }
     aligned(&rows)
 }
 
 /// The median, and how many runs it is of.
-fn side(runs: &[f64]) -> String {
+fn side(runs: &[f64], unit: &str) -> String {
     match runs {
         [] => "-".to_owned(),
-        [one] => number::text(*one),
-        several => format!("{} ({} runs)", number::text(median(several)), several.len()),
+        [one] => amount(*one, unit),
+        several => format!("{} ({} runs)", amount(median(several), unit), several.len()),
     }
 }
 
-fn change(before: &[f64], now: &[f64]) -> String {
+fn change(before: &[f64], now: &[f64], unit: &str) -> String {
     if before.is_empty() || now.is_empty() {
         return match (before.is_empty(), now.is_empty()) {
             (true, false) => "new".to_owned(),
@@ -49,22 +50,22 @@ fn change(before: &[f64], now: &[f64]) -> String {
     if off == 0.0 {
         "=".to_owned()
     } else if before == 0.0 {
-        format!("{}{}", if off > 0.0 { "+" } else { "" }, number::text(off))
+        signed(off, unit)
     } else {
-        format!("{:+.1} %", off / before.abs() * 100.0)
+        percent(off / before.abs() * 100.0)
     }
 }
 
-/// Columns side by side: texts to the left, numbers to the right.
-fn aligned(rows: &[[String; 5]]) -> String {
+/// Columns side by side: names to the left, numbers to the right.
+fn aligned(rows: &[[String; 4]]) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
-    let widths: [usize; 5] = std::array::from_fn(width);
+    let widths: [usize; 4] = std::array::from_fn(width);
     let mut text = String::new();
     for row in rows {
         let mut line = String::new();
         for (column, cell) in row.iter().enumerate() {
             let pad = " ".repeat(widths[column] - cell.chars().count());
-            let _ = if column < 2 { write!(line, "{cell}{pad}  ") } else { write!(line, "{pad}{cell}  ") };
+            let _ = if column == 0 { write!(line, "{cell}{pad}  ") } else { write!(line, "{pad}{cell}  ") };
         }
         text.push_str(line.trim_end());
         text.push('\n');
@@ -93,12 +94,12 @@ mod tests {
                {"id":"skipped","status":"skip"},{"id":"new","value":1,"status":"pass"}"#,
         );
         let expected = "\
-indicator  unit         baseline   now   change
-latency    seconds  0.2 (3 runs)  0.25  +25.0 %
-errors                         0     2       +2
-old                            1     -     gone
-skipped                        -     -
-new                            -     1      new
+indicator         baseline     now  change
+latency    200 ms (3 runs)  250 ms   +25 %
+errors                   0       2      +2
+old                      1       -    gone
+skipped                  -       -
+new                      -       1     new
 ";
         assert_eq!(table(&before, &now), expected);
     }

@@ -2,12 +2,12 @@
 
 use super::checks::Direction;
 use super::measurement::MeasurementError;
-use super::number;
 use super::policy::{Policy, PolicyError};
 use super::verdict::{
     BaselineStatus, Category, Check, CheckStatus, Grade, MeasurementStatus, Observed, Reason, Verdict,
 };
 use super::{Case, Found};
+use crate::sli::amount;
 
 /// What went wrong with the files, kept from a [`Case`] before it is judged.
 #[derive(Debug, Default)]
@@ -17,6 +17,8 @@ pub struct Troubles {
     baseline: Option<String>,
     /// Which way the indicators of the policy's rules get better.
     directions: Vec<(String, Direction)>,
+    /// What the indicators count.
+    units: Vec<(String, String)>,
     /// Where the rules stand in the policy, by name and by indicator.
     lines: Vec<(String, String, usize)>,
 }
@@ -49,8 +51,15 @@ impl Troubles {
             }
             _ => Vec::new(),
         };
+        let units = match &case.measurement {
+            Found::Read(Ok(measured)) => {
+                measured.indicators.iter().map(|one| (one.id.clone(), one.unit.clone())).collect()
+            }
+            _ => Vec::new(),
+        };
         Self {
             policy,
+            units,
             measurement: measurement(&case.measurement),
             baseline: case.baseline.as_ref().and_then(measurement),
             directions,
@@ -64,6 +73,11 @@ impl Troubles {
         let by_metric = |(_, metric, _): &&(String, String, usize)| !metric.is_empty() && *metric == check.metric;
         let found = self.lines.iter().find(by_name).or_else(|| self.lines.iter().find(by_metric));
         found.map(|(.., line)| *line).filter(|line| *line > 0)
+    }
+
+    /// What an indicator counts; nothing where that is not said.
+    pub(super) fn unit(&self, metric: &str) -> &str {
+        self.units.iter().find(|(id, _)| id == metric).map_or("", |(_, unit)| unit)
     }
 
     fn direction(&self, metric: &str) -> Direction {
@@ -170,13 +184,7 @@ pub(super) fn sentence(check: &Check, troubles: &Troubles) -> String {
     let metric = &check.metric;
     match (check.category, check.status, &check.observed) {
         (Category::Threshold, CheckStatus::Fail | CheckStatus::Warn | CheckStatus::Info, Observed::Number(value)) => {
-            format!(
-                "{}: {metric} is {}, and should be {}{}",
-                check.name,
-                number::text(*value),
-                check.expected,
-                by(check)
-            )
+            format!("{}: {metric} {}", check.name, missed(*value, &check.expected, troubles.unit(metric)))
         }
         (Category::Threshold, _, Observed::Number(_)) => {
             format!("{}: {:?} is no rule; <=, >=, <, > and == are known operators", check.name, check.expected)
@@ -193,7 +201,9 @@ pub(super) fn sentence(check: &Check, troubles: &Troubles) -> String {
                 Direction::Higher => ", and higher is better",
                 Direction::Neither => "",
             };
-            format!("{metric} is {percent:+.1} % from its baseline{better}; {allowed} % is allowed")
+            let off = amount::percent(*percent);
+            let from = if off.ends_with('%') { "from" } else { "as" };
+            format!("{metric} is {off} {from} its baseline{better}; {allowed} % is allowed")
         }
         (Category::Regression, CheckStatus::Fail, _) => format!("{metric} was 0 in the baseline, and is not any more"),
         (Category::Regression, ..) => format!("{metric} is not in both, this measurement and the baseline"),
@@ -219,17 +229,17 @@ pub(super) fn sentence(check: &Check, troubles: &Troubles) -> String {
     }
 }
 
-/// How far a value is from what was asked for.
-fn by(check: &Check) -> String {
-    let target = check.expected.rsplit(' ').next().and_then(|text| text.parse::<f64>().ok());
-    match (&check.observed, target) {
-        (Observed::Number(value), Some(target)) if target.is_finite() => {
-            let off = value - target;
-            let share = if target == 0.0 { String::new() } else { format!(", {:+.1} %", off / target.abs() * 100.0) };
-            format!(" ({}{}{share})", if off > 0.0 { "+" } else { "" }, number::text(off))
-        }
-        _ => String::new(),
-    }
+/// What a value is, what it should be, and how far it is from that.
+fn missed(value: f64, expected: &str, unit: &str) -> String {
+    let target = expected.rsplit_once(' ').and_then(|(sign, text)| Some((sign, text.parse::<f64>().ok()?)));
+    let Some((sign, target)) = target.filter(|(_, target)| target.is_finite()) else {
+        return format!("is {}, and should be {expected}", amount::amount(value, unit));
+    };
+    let (is, should) = amount::apart(value, target, unit);
+    let off = value - target;
+    let share =
+        if target == 0.0 { String::new() } else { format!(", {}", amount::percent(off / target.abs() * 100.0)) };
+    format!("is {is}, and should be {sign} {should} ({}{share})", amount::signed(off, unit))
 }
 
 /// Whether a comparison could not tell for want of runs.
@@ -278,15 +288,23 @@ mod tests {
 
     #[test]
     fn a_miss_says_by_how_much_and_against_what() {
-        let troubles = Troubles { directions: vec![("latency".to_owned(), Direction::Lower)], ..Troubles::default() };
+        let troubles = Troubles {
+            directions: vec![("latency".to_owned(), Direction::Lower)],
+            units: vec![("latency".to_owned(), "seconds".to_owned())],
+            ..Troubles::default()
+        };
         for (check, expected) in [
             (
                 check(Category::Threshold, CheckStatus::Fail, Observed::Number(12.0), "<= 10"),
-                "rule: latency is 12, and should be <= 10 (+2, +20.0 %)",
+                "rule: latency is 12 s, and should be <= 10 s (+2 s, +20 %)",
+            ),
+            (
+                check(Category::Threshold, CheckStatus::Fail, Observed::Number(0.200_062_999_999_999_98), "<= 0.1"),
+                "rule: latency is 200 ms, and should be <= 100 ms (+100 ms, +100.1 %)",
             ),
             (
                 check(Category::Threshold, CheckStatus::Fail, Observed::Number(3.0), "== 0"),
-                "rule: latency is 3, and should be == 0 (+3)",
+                "rule: latency is 3 s, and should be == 0 s (+3 s)",
             ),
             (
                 check(Category::Threshold, CheckStatus::NoGrade, Observed::Nothing, "<= 10"),

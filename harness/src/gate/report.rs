@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use super::explain::{Troubles, explain};
 use super::markdown::cell;
-use super::number;
-use super::verdict::{Check, CheckStatus, Grade, Verdict};
+use super::verdict::{Category, Check, CheckStatus, Grade, Observed, Verdict};
+use crate::sli::amount::{amount, apart, percent, signed};
 
 /// The whole page, as Markdown.
 pub fn page(verdict: &Verdict, troubles: &Troubles) -> String {
@@ -38,7 +38,7 @@ pub fn page(verdict: &Verdict, troubles: &Troubles) -> String {
              | Indicator | Baseline | Now | Change | 95 % between | p | Runs | |\n|---|--:|--:|--:|--:|--:|--:|---|\n",
         );
         for check in compared {
-            compared_row(&mut page, check);
+            compared_row(&mut page, check, troubles.unit(&check.metric));
         }
     }
     if !verdict.checks.is_empty() {
@@ -50,7 +50,7 @@ pub fn page(verdict: &Verdict, troubles: &Troubles) -> String {
             "| {} | {} | {} | {} | {} |",
             word(check.status),
             cell(&text(&check.name)),
-            cell(&text(&check.observed.text())),
+            cell(&text(&observed(check, troubles))),
             cell(&text(&check.expected)),
             cell(&text(&check.message))
         );
@@ -59,24 +59,32 @@ pub fn page(verdict: &Verdict, troubles: &Troubles) -> String {
     page
 }
 
-fn compared_row(page: &mut String, check: &Check) {
+fn compared_row(page: &mut String, check: &Check, unit: &str) {
     let Some(figures) = &check.comparison else { return };
-    let unit = if figures.change_in == "percent" { " %" } else { "" };
-    let number = |value: f64| number::text((value * 1000.0).round() / 1000.0);
+    let changed = |by: f64| if figures.change_in == "percent" { percent(by) } else { signed(by, unit) };
+    let (was, is) = apart(figures.baseline_median, figures.median, unit);
     let _ = writeln!(
         page,
-        "| {} | {} | {} | {}{unit} | {} to {}{unit} | {:.4} | {} / {} | {} |",
+        "| {} | {was} | {is} | {} | {} to {} | {:.4} | {} / {} | {} |",
         cell(&text(&check.metric)),
-        number(figures.baseline_median),
-        number(figures.median),
-        number(figures.change),
-        number(figures.interval[0]),
-        number(figures.interval[1]),
+        changed(figures.change),
+        changed(figures.interval[0]),
+        changed(figures.interval[1]),
         figures.p_value,
         figures.runs,
         figures.baseline_runs,
         word(check.status)
     );
+}
+
+/// What was seen, as people read it.
+fn observed(check: &Check, troubles: &Troubles) -> String {
+    match (&check.observed, check.category) {
+        // A share or a difference: the words beside it say which.
+        (Observed::Number(value), Category::Regression) => amount(*value, ""),
+        (Observed::Number(value), _) => amount(*value, troubles.unit(&check.metric)),
+        (other, _) => other.text(),
+    }
 }
 
 fn word(status: CheckStatus) -> &'static str {

@@ -10,6 +10,7 @@ use super::noise::{self, Answer, Outcome, Question, Tolerance, resample};
 use super::number;
 use super::policy::{Policy, Violation};
 use super::verdict::{Category, Check, CheckStatus, Comparison, Observed, Reason};
+use crate::sli::amount::{amount, apart, percent, signed};
 
 /// How far clocks may be apart.
 const SKEW: SignedDuration = SignedDuration::from_mins(5);
@@ -144,6 +145,7 @@ struct Target {
     method: Method,
     tolerance: Tolerance,
     severity: Option<Severity>,
+    unit: String,
     before: Vec<f64>,
     now: Vec<f64>,
 }
@@ -160,6 +162,13 @@ fn targets(policy: &Policy, asked: &Extension, now: &Measurement, before: &Measu
     let runs = |side: &Measurement, metric: &str| {
         side.indicators.iter().find(|one| one.id == metric).map_or_else(Vec::new, super::measurement::Indicator::runs)
     };
+    let unit = |metric: &str| {
+        let both = now.indicators.iter().chain(&before.indicators);
+        both.filter(|one| one.id == metric)
+            .map(|one| one.unit.clone())
+            .find(|unit| !unit.is_empty())
+            .unwrap_or_default()
+    };
     let target = |metric: &str| {
         let default = Asked::default();
         let own = asked.comparisons.iter().find(|one| one.metric == metric).unwrap_or(&default);
@@ -174,6 +183,7 @@ fn targets(policy: &Policy, asked: &Extension, now: &Measurement, before: &Measu
             method: own.method.unwrap_or(asked.method),
             tolerance,
             severity: own.severity,
+            unit: unit(metric),
             before: runs(before, metric),
             now: runs(now, metric),
         }
@@ -212,6 +222,11 @@ pub fn regressions(
 }
 
 impl Target {
+    /// A change as people read it.
+    fn changed(&self, by: f64, in_percent: bool) -> String {
+        if in_percent { percent(by) } else { signed(by, &self.unit) }
+    }
+
     fn is_measured(&self) -> bool {
         !self.before.is_empty() && !self.now.is_empty()
     }
@@ -229,8 +244,8 @@ impl Target {
     fn check(&self, observed: Observed) -> Check {
         let Tolerance { percent, absolute } = self.tolerance;
         let within = match (percent > 0.0, absolute > 0.0) {
-            (true, true) => format!("{} % or {}", number::text(percent), number::text(absolute)),
-            (false, true) => number::text(absolute),
+            (true, true) => format!("{} % or {}", number::text(percent), amount(absolute, &self.unit)),
+            (false, true) => amount(absolute, &self.unit),
             _ => format!("{} %", number::text(percent)),
         };
         let way = match self.better {
@@ -261,9 +276,9 @@ impl Target {
         };
         let tolerated = self.tolerance.at(before);
         let observed = if before == 0.0 { off } else { off / before.abs() * 100.0 };
-        let unit = if before == 0.0 { "" } else { " %" };
         let check = self.check(Observed::Number(observed));
-        let message = format!("{} against {}: {:+}{unit}", number::text(now), number::text(before), Short(observed));
+        let (is, was) = apart(now, before, &self.unit);
+        let message = format!("{is} against {was}: {}", self.changed(observed, before != 0.0));
         // What is a hair beyond is arithmetic.
         if worse > tolerated * (1.0 + 1e-12) { Self::worse(check, message, fails) } else { fine(check, message) }
     }
@@ -271,12 +286,10 @@ impl Target {
     /// Runs against runs.
     fn told(&self, answer: &Answer, fails: bool, inconclusive: Severity, detect_percent: f64) -> Finding {
         let Answer { change, p, limit, runs_needed, .. } = *answer;
-        let unit = if change.in_percent { " %" } else { "" };
+        let [change_text, low, high] =
+            [change.estimate, change.low, change.high].map(|x| self.changed(x, change.in_percent));
         let figures = format!(
-            "{:+}{unit} (between {:+} and {:+}) over {} and {} runs, p = {}",
-            Short(change.estimate),
-            Short(change.low),
-            Short(change.high),
+            "{change_text} (between {low} and {high}) over {} and {} runs, p = {}",
             self.now.len(),
             self.before.len(),
             number::text(significant(p, 2))
@@ -323,14 +336,4 @@ fn significant(value: f64, digits: i32) -> f64 {
     #[expect(clippy::cast_possible_truncation, reason = "an exponent")]
     let scale = 10_f64.powi(digits - 1 - value.abs().log10().floor() as i32);
     (value * scale).round() / scale
-}
-
-/// A number for people: three digits, and its sign where that is asked for.
-struct Short(f64);
-
-impl std::fmt::Display for Short {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let sign = if f.sign_plus() && self.0 > 0.0 { "+" } else { "" };
-        write!(f, "{sign}{}", number::text(significant(self.0, 3)))
-    }
 }

@@ -5,6 +5,7 @@
 //! data ([`spec`]); [`compute`] makes one number of each. Nothing here knows the runner, a cluster or the API server, and
 //! a measurement that fails is a value that says so, never an error.
 
+pub mod amount;
 pub mod compute;
 pub mod exposition;
 pub mod histogram;

@@ -12,9 +12,10 @@ use crate::bench::{self, BenchError, Idle, Memory, Phase, Progress, Rest, Restin
 use crate::cli::exit::Exit;
 use crate::cli::printer::Printer;
 use crate::cli::settings::{Bench, BenchOutput, BenchSettings};
-use crate::runner::report::indicators::{Against, amount, table};
+use crate::runner::report::indicators::{Against, table};
 use crate::scenario::model::Time;
 use crate::sim::clock::epoch;
+use crate::sli::amount::amount;
 use crate::sli::session::{Session, together};
 use crate::sli::spec;
 use crate::sli::summary as sli;
