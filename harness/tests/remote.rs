@@ -510,3 +510,36 @@ fn the_gate_judges_by_ours_over_the_reference_where_that_is_wanted() {
     ends(&broken, 0);
     assert!(place.read("slint-gate-summary.json").contains("POLICY_INVALID"));
 }
+
+#[test]
+fn what_a_run_would_be_refused_for_is_approved_as_no_baseline() {
+    let place = Place::filled();
+    place.write("slint/remote.yaml", &text(COMMIT, POLICY, None));
+    place.write("slint/policy.yaml", "schema_version: slint.policy.v1\n");
+    let measured = |reconciles: u32| {
+        format!(
+            r#"{{"schemaVersion": "slo.v3", "generatedAt": "2026-01-01T00:00:00Z", "config": {{"runId": "r{reconciles}",
+                "startedAt": "2026-01-01T00:00:00Z", "finishedAt": "2026-01-01T00:00:01Z",
+                "mode": {{"location": "outside", "trigger": "none"}}}}, "reliability": {{"collectionStatus": "Complete"}},
+                "results": [{{"id": "reconcile_total_delta", "status": "pass", "value": {reconciles}}}]}}"#
+        )
+    };
+    place.write("none.json", &measured(0));
+    place.write("one.json", &measured(1));
+    let gone = Mirror::new(|_, _| Reply::HangUp);
+    let approve = |summary: &str, more: &[&str]| {
+        place.slipway(&gone, &[&["baseline", "approve", "main", "--summary", summary], more].concat())
+    };
+    let refused = approve("none.json", &[]);
+    ends(&refused, 1);
+    assert!(out(&refused).contains("base: reconcile_total_delta is 0, and should be >= 1"), "{}", out(&refused));
+    assert!(!place.path().join("slint/baselines/main.json").exists());
+    ends(&approve("one.json", &["--remote", "required"]), 3);
+    assert!(!place.path().join("slint/baselines/main.json").exists(), "nothing is approved by what was not asked");
+
+    ends(&approve("one.json", &[]), 0);
+    let approved = place.read("slint/baselines/main.json");
+    assert!(approved.contains("slint/policy.yaml over o/r@0897b4b4b92d .slint/policy.yaml"), "{approved}");
+    place.write("slint/policy.yaml", "schema_version: slint.policy.v1\nthresholds: [{name: base, value: 0}]\n");
+    ends(&approve("none.json", &[]), 0);
+}

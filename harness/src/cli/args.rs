@@ -417,9 +417,16 @@ pub struct ApproveArgs {
     /// The measurement: a file or a directory of them; may be given more than once, for a baseline that knows its noise.
     #[arg(long, default_value = "artifacts/sli-summary.json", value_name = "PATH")]
     pub summary: Vec<PathBuf>,
-    /// The policy; slint/policy.yaml or .slint/policy.yaml unless told otherwise.
+    /// The policy; slint/policy.yaml or .slint/policy.yaml unless told otherwise. It is laid over the reference's base
+    /// policy, as `slipway run --gate` does.
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
+    /// The kube-slint reference, where there is one.
+    #[command(flatten)]
+    pub reference: ReferenceArgs,
+    /// Whom to ask for the reference's files.
+    #[arg(long, env = "SLIPWAY_REMOTE", default_value = "cached", value_name = "WHOM")]
+    pub remote: RemoteMode,
     /// Where baselines are kept.
     #[arg(long, default_value = "slint/baselines", value_name = "DIR")]
     pub directory: PathBuf,

@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Failure;
-use super::gate::chance;
+use super::gate::{chance, reading};
+use super::{Failure, reference};
 use crate::cli::args::{ApproveArgs, BaselineCommand, DiffArgs, MergeArgs};
 use crate::cli::exit::Exit;
 use crate::cli::files;
 use crate::cli::printer::Printer;
+use crate::cli::settings::UsageError;
 use crate::gate::explain::{Troubles, explain};
 use crate::gate::json::Json;
 use crate::gate::measurement::Measurement;
@@ -15,6 +16,7 @@ use crate::gate::merge::{Approval, is_histograms, merge, merge_histograms};
 use crate::gate::policy::Policy;
 use crate::gate::verdict::{Grade, Inputs, Verdict};
 use crate::gate::{Case, Found, difference, judge, number};
+use crate::remote::base::Base;
 use crate::sim::clock;
 
 /// Where policies are looked for unless one is named.
@@ -85,9 +87,11 @@ fn approve(args: &ApproveArgs, printer: &Printer) -> Result<Exit, Failure> {
     }
     let texts = texts(&args.summary)?;
     let policy = args.policy.clone().or_else(|| POLICIES.iter().map(PathBuf::from).find(|path| path.is_file()));
+    let reference = args.reference.clone().settings(args.remote).map_err(UsageError::from)?;
+    let base = reference::base(&reference, printer)?;
     let mut verdict = None;
     if let Some(policy) = &policy {
-        let judged = without_baseline(&texts, policy, printer)?;
+        let judged = without_baseline(&texts, policy, base.as_ref(), printer)?;
         let good = match judged.gate_result {
             Grade::Pass => true,
             Grade::Warn => args.allow_warn,
@@ -105,7 +109,10 @@ fn approve(args: &ApproveArgs, printer: &Printer) -> Result<Exit, Failure> {
         at: clock::epoch(false).strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
         by: args.by(),
         commit: args.commit(),
-        policy: policy.map(|path| path.display().to_string()),
+        policy: policy.map(|path| match &base {
+            Some(base) => format!("{} over {}", path.display(), base.name),
+            None => path.display().to_string(),
+        }),
         verdict,
     };
     let path = args.directory.join(format!("{}.json", args.name));
@@ -115,11 +122,17 @@ fn approve(args: &ApproveArgs, printer: &Printer) -> Result<Exit, Failure> {
     Ok(Exit::Passed)
 }
 
-/// The verdict on what is to be the baseline, which cannot be compared with one.
-fn without_baseline(texts: &[(PathBuf, Vec<u8>)], policy: &Path, printer: &Printer) -> Result<Verdict, Failure> {
+/// The verdict on what is to be the baseline, which cannot be compared with one: by the policy over its base, as a run is
+/// judged.
+fn without_baseline(
+    texts: &[(PathBuf, Vec<u8>)],
+    policy: &Path,
+    base: Option<&Base>,
+    printer: &Printer,
+) -> Result<Verdict, Failure> {
     let paths: Vec<PathBuf> = texts.iter().map(|(path, _)| path.clone()).collect();
     let reading = files::read(policy).map(|bytes| {
-        let (policy, warnings) = Policy::parse(&bytes);
+        let (policy, warnings) = reading(base, &policy.display().to_string(), &bytes);
         (policy.map(on_its_own), warnings)
     });
     if matches!(reading, Found::Missing) {
@@ -141,6 +154,9 @@ fn without_baseline(texts: &[(PathBuf, Vec<u8>)], policy: &Path, printer: &Print
     };
     let troubles = Troubles::of(&case);
     let verdict = judge(case, clock::epoch(false), &chance);
+    for warning in &verdict.policy_warnings {
+        printer.note(format_args!("policy: {warning}"));
+    }
     for line in explain(&verdict, &troubles) {
         printer.line(line);
     }
