@@ -40,22 +40,47 @@ fn slipway(directory: &Path, arguments: &[&str]) -> (Option<i32>, String) {
     (output.status.code(), said.concat())
 }
 
-/// A directory with the scenario as it is, the same with slow status writes, and our own policy, which compares with a
-/// baseline here.
+/// What is asked of them here: as of a release, without what only a release has.
+const POLICY: &str = "
+schema_version: slint.policy.v1
+thresholds:
+  - {name: a-status-follows-its-spec, metric: reconcile_latency_p95, operator: '<=', value: 0.1}
+  - {name: nothing-is-written-twice, metric: idle_writes, operator: '<=', value: 0}
+  - {name: no-watch-starts-over, metric: watch_restarts, operator: '<=', value: 0}
+regression: {enabled: true, tolerance_percent: 10}
+reliability: {required: true, min_level: complete}
+promote_to_fail: [threshold_miss, regression_detected]
+";
+
+/// A directory with the scenario as it is, the same with slow status writes, and a policy that compares with a baseline.
 fn workshop() -> tempfile::TempDir {
     let here = tempfile::tempdir().unwrap();
     for (name, faults) in [("quick", ""), ("slow", SLOW)] {
         fs::create_dir(here.path().join(name)).unwrap();
         fs::write(here.path().join(name).join("hello.yaml"), SCENARIO.replace("FAULTS", faults)).unwrap();
     }
-    let policy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../slint/policy.yaml");
-    let asked = fs::read_to_string(policy).unwrap();
-    let compares = asked
-        .replace("  enabled: false", "  enabled: true\n  tolerance_percent: 10")
-        .replace("[threshold_miss]", "[threshold_miss, regression_detected]");
-    assert!(compares.contains("enabled: true") && compares.contains("regression_detected"), "{compares}");
-    fs::write(here.path().join("policy.yaml"), compares).unwrap();
+    fs::write(here.path().join("policy.yaml"), POLICY).unwrap();
     here
+}
+
+/// A file of the repository, by the name that a workflow gives it.
+fn shipped(path: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path).to_string_lossy().into_owned()
+}
+
+/// The verdict of the release gate on a summary: the policy and the baseline are those that are shipped.
+fn released(here: &Path, summary: &Path) -> Value {
+    let (policy, baseline) = (shipped("slint/policy.yaml"), shipped("slint/baselines/main.json"));
+    let arguments = ["gate", "--summary", &summary.to_string_lossy(), "--policy", &policy, "--baseline", &baseline];
+    let reference = ["--remote", "cached", "--reference", &shipped("slint/remote.yaml"), "--cache", "cache"];
+    slipway(here, &[&arguments[..], &reference, &["--output", "verdict.json"]].concat());
+    serde_json::from_slice(&fs::read(here.join("verdict.json")).unwrap()).unwrap()
+}
+
+/// The checks of a verdict that are not as they should be, each with how.
+fn complaints(verdict: &Value) -> Vec<String> {
+    let told = verdict["checks"].as_array().unwrap().iter().filter(|check| check["status"] != "pass");
+    told.map(|check| format!("{} {} {}", check["name"], check["status"], check["message"])).collect()
 }
 
 /// Runs a directory of scenarios; its summary.
@@ -91,6 +116,56 @@ fn a_reconcile_that_got_slower_does_not_pass_the_gate() {
     let (code, said) = gate(here.path(), &slow, &quick);
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("reconcile_latency_p95"), "{said}");
+}
+
+#[test]
+fn the_release_gate_tells_a_delay_of_every_status_write_and_nothing_else_from_what_was_approved() {
+    let here = workshop();
+    let regression = |scenarios: &str| {
+        let verdict = released(here.path(), &measure(here.path(), scenarios, &format!("{scenarios}-artifacts")));
+        let checks = verdict["checks"].as_array().unwrap();
+        let status = |name: &str| checks.iter().find(|check| check["name"] == name).unwrap()["status"].clone();
+        let both = (status("a-status-follows-its-spec"), status("regression:reconcile_latency_p95"));
+        (verdict["gate_result"].clone(), both)
+    };
+    // One scenario drains nothing and configures no node, which the gate does not take for good.
+    assert_eq!(regression("quick"), ("NO_GRADE".into(), ("pass".into(), "pass".into())));
+    assert_eq!(regression("slow"), ("FAIL".into(), ("fail".into(), "fail".into())));
+}
+
+#[test]
+fn the_release_gate_passes_each_of_the_runs_that_were_approved_and_none_that_is_slower_by_200_ms() {
+    let here = workshop();
+    let baseline: Value = serde_json::from_slice(&fs::read(shipped("slint/baselines/main.json")).unwrap()).unwrap();
+    let runs = baseline["slipway"]["runs"].as_array().unwrap().len();
+    assert!(runs >= 3, "one run says nothing of what chance does");
+    // Each was run with a seed of its own.
+    let again = |run: usize, more: f64| {
+        let mut summary = baseline.clone();
+        summary["generatedAt"] = jiff::Timestamp::now().to_string().into();
+        summary["config"]["runId"] = format!("again-{run}").into();
+        summary.as_object_mut().unwrap().remove("slipway");
+        for result in summary["results"].as_array_mut().unwrap() {
+            let samples = result.as_object_mut().unwrap().remove("samples").unwrap_or_default();
+            let value = if samples.is_array() { samples[run].as_f64() } else { result["value"].as_f64() };
+            let late = result["id"].as_str().unwrap().starts_with("reconcile_latency_p");
+            result["value"] = value.map(|value| value + if late { more } else { 0.0 }).into();
+        }
+        let path = here.path().join(format!("{run}-{more}.json"));
+        fs::write(&path, summary.to_string()).unwrap();
+        released(here.path(), &path)
+    };
+    for run in 0..runs {
+        let same = again(run, 0.0);
+        assert_eq!(same["gate_result"], "PASS", "run {run}: {:?}", complaints(&same));
+        let slower = again(run, 0.2);
+        assert_eq!(slower["gate_result"], "FAIL");
+        assert!(
+            complaints(&slower).iter().any(|told| told.contains("regression:reconcile_latency_p95")),
+            "{:?}",
+            complaints(&slower)
+        );
+    }
 }
 
 #[test]
