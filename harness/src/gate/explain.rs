@@ -299,7 +299,7 @@ mod tests {
                 "rule: latency is 12 s, and should be <= 10 s (+2 s, +20 %)",
             ),
             (
-                check(Category::Threshold, CheckStatus::Fail, Observed::Number(0.200_062_999_999_999_98), "<= 0.1"),
+                check(Category::Threshold, CheckStatus::Fail, Observed::Number(0.200_063), "<= 0.1"),
                 "rule: latency is 200 ms, and should be <= 100 ms (+100 ms, +100.1 %)",
             ),
             (
