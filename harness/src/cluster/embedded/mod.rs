@@ -21,12 +21,7 @@ use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt, TryFutureExt};
 use jiff::Timestamp;
-use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolumeClaim, Pod, Service};
-use k8s_openapi::api::discovery::v1::EndpointSlice;
-use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use k8s_openapi::api::rbac::v1::ClusterRole;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::Api;
 use kube::api::{DeleteParams, PostParams};
 use slipway_apiserver::clock::Clock;
@@ -34,24 +29,16 @@ use slipway_apiserver::dial::ServicePort;
 use slipway_apiserver::serve::{Authority, ServeError};
 use slipway_apiserver::service::{ApiServer, Config, User};
 use thiserror::Error;
-use tokio::sync::{Notify, OnceCell};
+use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 
 use super::NodeError;
 use crate::scenario::node::{NodeSpec, TaintSpec};
 use crate::sli::observed::Recorder;
-use controllers::aggregation::AggregationController;
-use controllers::disruption::DisruptionController;
-use controllers::endpointslice::{self, EndpointSliceController};
-use controllers::garbage::GarbageCollector;
 use controllers::informer::{Informer, Key};
-use controllers::job::JobController;
-use controllers::namespace::NamespaceController;
-use controllers::orphans::OrphanCollector;
-use controllers::scheduler::Scheduler;
-use controllers::serviceaccount;
-use controllers::volumes::VolumeBinder;
-use controllers::workload::{self, ownership};
+use controllers::kinds::Kinds;
+use controllers::start::{self, Surroundings};
+use controllers::workload::ownership;
 use disks::Disks;
 use door::{Door, DoorConfig, DoorError};
 use node::containers::Containers;
@@ -190,7 +177,16 @@ impl Cluster {
         server.set_service_dialer(Arc::new(services.clone()));
         let kubelets = Kubelets::listening_to(&pods, logs.clone());
         let disks = Disks::default();
-        let tasks = Mutex::new(start_controllers(&server, &pods, &disks, certificate));
+        let user = |name: &str| User::new(name, ["system:masters"]);
+        let tasks = Mutex::new(start::start(Surroundings {
+            manager: client::client(&server, user("system:kube-controller-manager"), "kube-controller-manager"),
+            scheduler: client::client(&server, user("system:kube-scheduler"), "kube-scheduler"),
+            clock: server.clock(),
+            kinds: Kinds::Registry(server.clone()),
+            pods: pods.clone(),
+            disks: disks.clone(),
+            certificate,
+        }));
         let cluster = Self {
             server,
             programs: images::all(config.programs),
@@ -370,70 +366,6 @@ async fn register(client: &kube::Client, node: &serde_json::Value) -> Result<(),
     let api: Api<Node> = Api::all(client.clone());
     let node: Node = serde_json::from_value(node.clone()).map_err(kube::Error::SerdeError)?;
     api.create(&PostParams::default(), &node).await.map(drop)
-}
-
-/// Starts the caches and the controllers; service accounts only where there is a certificate for them.
-fn start_controllers(
-    server: &ApiServer,
-    pods: &Informer<Pod>,
-    disks: &Disks,
-    certificate: Option<String>,
-) -> JoinSet<()> {
-    let clock = server.clock();
-    let user = |name: &str| User::new(name, ["system:masters"]);
-    let manager = client::client(server, user("system:kube-controller-manager"), "kube-controller-manager");
-    let scheduling = client::client(server, user("system:kube-scheduler"), "kube-scheduler");
-
-    let jobs: Informer<Job> = Informer::new(ownership::index);
-    let nodes: Informer<Node> = Informer::new(|_| None);
-    let claims: Informer<PersistentVolumeClaim> = Informer::new(|_| None);
-    let services: Informer<Service> = Informer::new(|_| None);
-    let slices: Informer<EndpointSlice> = Informer::new(endpointslice::service_of);
-    let namespaces: Informer<Namespace> = Informer::new(|_| None);
-    let budgets: Informer<PodDisruptionBudget> = Informer::new(|_| None);
-    let definitions: Informer<CustomResourceDefinition> = Informer::new(|_| None);
-    let kinds_changed = Arc::new(Notify::new());
-    let changed = Arc::clone(&kinds_changed);
-    definitions.on_change(move |_| changed.notify_one());
-
-    let mut tasks = JoinSet::new();
-    let job = JobController::new(manager.clone(), clock, jobs.clone(), pods.clone());
-    tasks.spawn(job.run());
-    let scheduler = Scheduler::new(scheduling, clock, nodes.clone(), pods.clone(), claims.clone());
-    tasks.spawn(scheduler.run());
-    let orphans = OrphanCollector::new(manager.clone(), clock, nodes.clone(), pods.clone());
-    tasks.spawn(orphans.run());
-    let (of_pods, on_nodes) = (pods.clone(), nodes.clone());
-    let endpoints = EndpointSliceController::new(manager.clone(), services.clone(), of_pods, on_nodes, slices.clone());
-    tasks.spawn(endpoints.run());
-    let disruption = DisruptionController::new(server.clone(), manager.clone(), budgets.clone(), pods.clone());
-    tasks.spawn(disruption.run());
-    let binder = VolumeBinder::new(manager.clone(), claims.clone(), disks.clone());
-    tasks.spawn(binder.run());
-    let (of_pods, on_nodes) = (pods.clone(), nodes.clone());
-    let shared = workload::start::Shared { pods: of_pods, nodes: on_nodes, jobs: jobs.clone(), claims: claims.clone() };
-    workload::start::all(&mut tasks, &manager, clock, &shared);
-    if let Some(certificate) = certificate {
-        serviceaccount::start(&mut tasks, &manager, certificate, namespaces.clone());
-    }
-    let roles: Informer<ClusterRole> = Informer::new(|_| None);
-    tasks.spawn(AggregationController::new(manager.clone(), roles.clone()).run());
-    tasks.spawn(roles.run(Api::all(manager.clone())));
-    let namespace = NamespaceController::new(server.clone(), manager.clone(), clock, namespaces.clone());
-    let garbage = GarbageCollector::new(server.clone(), manager.clone(), kinds_changed, namespace.when_objects_go());
-    tasks.spawn(namespace.run());
-    tasks.spawn(garbage.run());
-    // The caches last: every handler hears every event.
-    tasks.spawn(pods.clone().run(Api::all(manager.clone())));
-    tasks.spawn(jobs.run(Api::all(manager.clone())));
-    tasks.spawn(claims.run(Api::all(manager.clone())));
-    tasks.spawn(services.run(Api::all(manager.clone())));
-    tasks.spawn(slices.run(Api::all(manager.clone())));
-    tasks.spawn(budgets.run(Api::all(manager.clone())));
-    tasks.spawn(nodes.run(Api::all(manager.clone())));
-    tasks.spawn(namespaces.run(Api::all(manager.clone())));
-    tasks.spawn(definitions.run(Api::all(manager)));
-    tasks
 }
 
 impl super::Cluster for Cluster {

@@ -20,6 +20,7 @@ pub(super) mod recorder;
 pub(super) mod replicaset;
 pub(super) mod scheduler;
 pub(super) mod serviceaccount;
+pub(super) mod start;
 pub(super) mod statefulset;
 pub(super) mod volumes;
 pub(super) mod workload;

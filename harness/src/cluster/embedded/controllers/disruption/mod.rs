@@ -18,10 +18,10 @@ use kube::api::{ApiResource, DynamicObject, PostParams};
 use kube::core::{Selector, SelectorExt};
 use kube::{Api, Client, ResourceExt};
 use slipway_apiserver::clock::Clock;
-use slipway_apiserver::service::ApiServer;
 use thiserror::Error;
 
 use super::informer::{Change, Informer, Key};
+use super::kinds::Kinds;
 use super::queue::Queue;
 use super::recorder::{Recorder, Severity};
 use super::workload::ownership;
@@ -67,7 +67,7 @@ enum SyncError {
 
 /// The controller.
 pub(in crate::cluster::embedded) struct DisruptionController {
-    server: ApiServer,
+    kinds: Kinds,
     client: Client,
     clock: Clock,
     budgets: Informer<PodDisruptionBudget>,
@@ -79,12 +79,13 @@ pub(in crate::cluster::embedded) struct DisruptionController {
 impl DisruptionController {
     /// A controller that hears of budgets and Pods from the caches.
     pub(in crate::cluster::embedded) fn new(
-        server: ApiServer,
+        kinds: Kinds,
         client: Client,
+        clock: Clock,
         budgets: Informer<PodDisruptionBudget>,
         pods: Informer<Pod>,
     ) -> Self {
-        let (queue, clock) = (Queue::new(), server.clock());
+        let queue = Queue::new();
         let (counted, changed) = (queue.clone(), queue.clone());
         budgets.on_change(move |change| {
             if let Change::Applied { new, .. } = change {
@@ -94,7 +95,7 @@ impl DisruptionController {
         let known = budgets.clone();
         pods.on_change(move |change| pod_changed(change, &known, &changed, clock));
         let recorder = Recorder::new(client.clone(), clock, "controllermanager", None);
-        Self { server, client, clock, budgets, pods, recorder, queue }
+        Self { kinds, client, clock, budgets, pods, recorder, queue }
     }
 
     /// Works until it is dropped.
@@ -202,21 +203,13 @@ impl DisruptionController {
     }
 
     async fn scale_of(&self, namespace: &str, owner: &OwnerReference) -> Result<Option<(String, i32)>, SyncError> {
-        let (group, version) = owner.api_version.split_once('/').unwrap_or(("", &owner.api_version));
         let unknown = || SyncError::UnknownKind { kind: owner.kind.clone(), version: owner.api_version.clone() };
-        let resource = self.server.registry().find_kind(group, version, &owner.kind).ok_or_else(unknown)?;
-        if resource.scale.is_none() {
-            let name = if group.is_empty() { resource.plural.clone() } else { format!("{}.{group}", resource.plural) };
-            return Err(SyncError::NoScale(name));
+        let kind = self.kinds.find(&owner.api_version, &owner.kind).await?.ok_or_else(unknown)?;
+        if !kind.scales {
+            let ApiResource { plural, group, .. } = kind.api;
+            return Err(SyncError::NoScale(if group.is_empty() { plural } else { format!("{plural}.{group}") }));
         }
-        let kind = ApiResource {
-            group: group.to_owned(),
-            version: version.to_owned(),
-            api_version: owner.api_version.clone(),
-            kind: owner.kind.clone(),
-            plural: resource.plural.clone(),
-        };
-        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &kind);
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &kind.api);
         match api.get_scale(&owner.name).await {
             Ok(scale) if scale.metadata.uid.as_ref() == Some(&owner.uid) => {
                 Ok(Some((owner.uid.clone(), scale.spec.and_then(|spec| spec.replicas).unwrap_or(0))))

@@ -6,23 +6,26 @@ mod graph;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{DeleteParams, DynamicObject, PartialObjectMeta, Patch, PatchParams, Preconditions, PropagationPolicy};
 use kube::{Api, Client};
 use serde_json::json;
-use slipway_apiserver::service::ApiServer;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use super::follow::{News, follow};
-use super::kinds::{self, Kind};
+use super::kinds::{Kind, Kinds};
 use super::queue::Queue;
 use graph::{FOREGROUND, Fate, Graph, Identity, Member, ORPHAN, OwnerState};
 
+/// How long to wait until a server that did not say what kinds there are is asked again.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
 /// The collector.
 pub(in crate::cluster::embedded) struct GarbageCollector {
-    server: ApiServer,
+    kinds: Kinds,
     client: Client,
     graph: Arc<Mutex<Graph>>,
     queue: Queue<String>,
@@ -38,13 +41,13 @@ impl GarbageCollector {
     /// A collector; `kinds_changed` tells it to look which kinds there are, and it tells `on_going` the namespace of
     /// each object that is going or gone.
     pub(in crate::cluster::embedded) fn new(
-        server: ApiServer,
+        kinds: Kinds,
         client: Client,
         kinds_changed: Arc<Notify>,
         on_going: impl Fn(&str) + Send + Sync + 'static,
     ) -> Self {
         let on_going: OnGoing = Arc::new(on_going);
-        Self { server, client, graph: Arc::default(), queue: Queue::new(), kinds_changed, on_going }
+        Self { kinds, client, graph: Arc::default(), queue: Queue::new(), kinds_changed, on_going }
     }
 
     /// Works until it is dropped.
@@ -57,7 +60,14 @@ impl GarbageCollector {
         let mut by_kind = BTreeMap::new();
         let mut watches = JoinSet::new();
         loop {
-            let kinds = kinds::deletable(&self.server);
+            let kinds = match self.kinds.deletable().await {
+                Ok(kinds) => kinds,
+                Err(error) => {
+                    tracing::debug!(%error, "cannot learn what kinds there are");
+                    tokio::time::sleep(ASK_AGAIN).await;
+                    continue;
+                }
+            };
             let name = |kind: &Kind| (kind.api.group.clone(), kind.api.plural.clone());
             for kind in &kinds {
                 by_kind.entry(name(kind)).or_insert_with(|| {
@@ -129,7 +139,7 @@ impl GarbageCollector {
                 _ => OwnerState::Present,
             });
         }
-        let Some(kind) = kinds::find(&self.server, &owner.api_version, &owner.kind) else {
+        let Some(kind) = self.kinds.find(&owner.api_version, &owner.kind).await? else {
             // A kind that is not served may come back: nothing is taken for lost.
             return Ok(OwnerState::Present);
         };
@@ -144,7 +154,7 @@ impl GarbageCollector {
     }
 
     async fn delete(&self, member: &Member, propagation: PropagationPolicy) -> Result<(), kube::Error> {
-        let Some(api) = self.api_of(&member.identity) else { return Ok(()) };
+        let Some(api) = self.api_of(&member.identity).await? else { return Ok(()) };
         let preconditions = Preconditions { uid: Some(member.identity.uid.clone()), resource_version: None };
         let params = DeleteParams {
             propagation_policy: Some(propagation),
@@ -178,7 +188,7 @@ impl GarbageCollector {
 
     /// Patches metadata as it was last seen: a conflict means that it has changed, and it will be looked at again.
     async fn patch(&self, member: &Member, mut metadata: serde_json::Value) -> Result<(), kube::Error> {
-        let Some(api) = self.api_of(&member.identity) else { return Ok(()) };
+        let Some(api) = self.api_of(&member.identity).await? else { return Ok(()) };
         metadata["uid"] = json!(member.identity.uid);
         let Some(now) = forgive_to_none(api.get_metadata_opt(&member.identity.name).await)? else { return Ok(()) };
         let current = Member::new(&member.identity.api_version, &member.identity.kind, &now.metadata);
@@ -199,9 +209,9 @@ impl GarbageCollector {
         }
     }
 
-    fn api_of(&self, identity: &Identity) -> Option<Api<DynamicObject>> {
-        let kind = kinds::find(&self.server, &identity.api_version, &identity.kind)?;
-        Some(self.api(&kind, &identity.namespace))
+    async fn api_of(&self, identity: &Identity) -> Result<Option<Api<DynamicObject>>, kube::Error> {
+        let kind = self.kinds.find(&identity.api_version, &identity.kind).await?;
+        Ok(kind.map(|kind| self.api(&kind, &identity.namespace)))
     }
 
     fn api(&self, kind: &Kind, namespace: &str) -> Api<DynamicObject> {

@@ -8,10 +8,9 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{DeleteParams, DynamicObject, ListParams, PostParams, PropagationPolicy};
 use kube::{Api, Client, ResourceExt};
 use slipway_apiserver::clock::Clock;
-use slipway_apiserver::service::ApiServer;
 
 use super::informer::{Informer, Key};
-use super::kinds::{self, Kind};
+use super::kinds::{Kind, Kinds};
 use super::queue::Queue;
 use decide::Left;
 
@@ -20,7 +19,7 @@ const FINALIZER: &str = "kubernetes";
 
 /// The controller.
 pub(in crate::cluster::embedded) struct NamespaceController {
-    server: ApiServer,
+    kinds: Kinds,
     client: Client,
     clock: Clock,
     namespaces: Informer<Namespace>,
@@ -30,7 +29,7 @@ pub(in crate::cluster::embedded) struct NamespaceController {
 impl NamespaceController {
     /// A controller that hears of namespaces from the cache.
     pub(in crate::cluster::embedded) fn new(
-        server: ApiServer,
+        kinds: Kinds,
         client: Client,
         clock: Clock,
         namespaces: Informer<Namespace>,
@@ -42,7 +41,7 @@ impl NamespaceController {
                 heard.add(Key::of(change.object().as_ref()));
             }
         });
-        Self { server, client, clock, namespaces, queue }
+        Self { kinds, client, clock, namespaces, queue }
     }
 
     /// Told of an object that goes, looks again at its namespace where that is being deleted.
@@ -87,7 +86,7 @@ impl NamespaceController {
     /// Tells everything in a namespace to go, and returns what is left.
     async fn empty(&self, namespace: &str) -> Result<Left, kube::Error> {
         let mut left = Left::default();
-        for kind in kinds::deletable(&self.server).into_iter().filter(|kind| kind.namespaced) {
+        for kind in self.kinds.deletable().await?.into_iter().filter(|kind| kind.namespaced) {
             let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &kind.api);
             let listed = api.list_metadata(&ListParams::default()).await;
             let objects = match listed {
