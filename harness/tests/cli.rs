@@ -283,3 +283,14 @@ fn the_committed_schema_is_the_one_the_command_prints() {
     let committed = fs::read_to_string(path).unwrap_or_default();
     assert!(committed == printed, "it is stale: slipway schema scenario > docs/reference/scenario.schema.json");
 }
+
+#[test]
+fn a_scale_run_leaves_no_directory_of_its_nodes_and_pods() {
+    let temporary = tempfile::tempdir().unwrap();
+    let mut command = slipway(&["bench", "drain", "--size", "5", "--nodes", "2"]);
+    command.current_dir(&temporary).env("TMPDIR", temporary.path());
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let left: Vec<_> = fs::read_dir(&temporary).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["artifacts"], "machines with many Pods fill up");
+}

@@ -195,6 +195,9 @@ pub fn calls(session: &Session) -> Vec<Calls> {
     theatre::calls(&session.seen.counts)
 }
 
+/// How long the programs of a cluster's nodes may take to be dropped; they need a moment for each thousand.
+const FAREWELL: Duration = Duration::from_secs(60);
+
 /// For `map_err`: what the API server refused.
 fn refused(what: &str, name: &str) -> impl FnOnce(kube::Error) -> BenchError + use<> {
     let what = format!("{what} {name}");
@@ -209,8 +212,8 @@ fn on<T>(time: Time, run: impl Future<Output = Result<T, BenchError>>) -> Result
     };
     let runtime = builder.enable_all().start_paused(time == Time::Virtual).build().map_err(BenchError::Runtime)?;
     let done = runtime.block_on(run);
-    // Whatever still waits for something is not worth waiting for.
-    runtime.shutdown_background();
+    // What runs in the cluster is dropped before this process ends, and its directories with it.
+    runtime.shutdown_timeout(FAREWELL);
     done
 }
 
