@@ -18,7 +18,8 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use rustls::ServerConfig;
-use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::json;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -52,8 +53,17 @@ pub enum ServeError {
     /// The certificate cannot be made.
     #[error("cannot make a certificate")]
     Certificate(#[source] rcgen::Error),
+    /// A certificate or key that somebody else has made cannot be read.
+    #[error("cannot read {} as PEM", path.display())]
+    Pem {
+        /// Its path.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: pem::Error,
+    },
     /// The certificate cannot be used.
-    #[error("cannot set up TLS")]
+    #[error("cannot set up TLS: the certificate and its key cannot be used")]
     Tls(#[source] rustls::Error),
     /// The system gives no random bytes.
     #[error("cannot draw random bytes")]
@@ -108,21 +118,60 @@ impl Authority {
     }
 }
 
-/// A certificate of the server and who vouches for it.
+/// Where the listener's certificate comes from.
+#[derive(Debug)]
+pub enum Certificate {
+    /// It is made for the occasion, and vouched for.
+    Made(Authority),
+    /// Somebody else has made it, and clients know by whom it is vouched for.
+    Given(GivenCertificate),
+}
+
+/// A certificate with its chain, and its key.
+pub struct GivenCertificate {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+}
+
+impl GivenCertificate {
+    /// Reads both from PEM files.
+    ///
+    /// # Errors
+    /// [`ServeError::Pem`].
+    pub fn read(certificate: &Path, key: &Path) -> Result<Self, ServeError> {
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            |source| ServeError::Pem { path, source }
+        };
+        let chain = CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        let chain = chain.and_then(|chain| if chain.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(chain) });
+        let key_read = PrivateKeyDer::from_pem_file(key).map_err(failed(key))?;
+        Ok(Self { chain: chain.map_err(failed(certificate))?, key: key_read })
+    }
+}
+
+impl std::fmt::Debug for GivenCertificate {
+    /// Without the key.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GivenCertificate").finish_non_exhaustive()
+    }
+}
+
+/// A certificate of the server and who vouches for it, where that is not known anyway.
 struct Secured {
     acceptor: TlsAcceptor,
-    ca_pem: String,
+    ca_pem: Option<String>,
 }
 
 impl Listener {
-    /// Binds the given addresses; port 0 is a free port. `authority` vouches for what is served over TLS.
+    /// Binds the given addresses; port 0 is a free port. What is served over TLS shows `certificate`.
     ///
     /// # Errors
     /// An address that cannot be bound, a certificate that cannot be made.
     pub async fn bind(
         http: Option<SocketAddr>,
         https: Option<SocketAddr>,
-        authority: &Authority,
+        certificate: Certificate,
     ) -> Result<Self, ServeError> {
         let http = match http {
             Some(address) => Some(bind(address).await?),
@@ -131,7 +180,7 @@ impl Listener {
         let https = match https {
             Some(address) => {
                 let (listener, bound) = bind(address).await?;
-                Some((listener, bound, Secured::new(bound, authority)?))
+                Some((listener, bound, Secured::new(bound, certificate)?))
             }
             None => None,
         };
@@ -147,8 +196,8 @@ impl Listener {
     /// A kubeconfig that leads to the server with the rights of `token`.
     pub fn kubeconfig(&self, token: &str) -> String {
         let mut cluster = json!({"server": self.urls().first()});
-        if let Some((_, _, secured)) = &self.https {
-            cluster["certificate-authority-data"] = STANDARD.encode(&secured.ca_pem).into();
+        if let Some(ca_pem) = self.https.as_ref().and_then(|(_, _, secured)| secured.ca_pem.as_ref()) {
+            cluster["certificate-authority-data"] = STANDARD.encode(ca_pem).into();
         }
         let config = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "slipway",
@@ -199,22 +248,29 @@ async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeErr
 }
 
 impl Secured {
-    fn new(address: SocketAddr, authority: &Authority) -> Result<Self, ServeError> {
-        let (certificate, key) = certificate(address, authority).map_err(ServeError::Certificate)?;
+    fn new(address: SocketAddr, certificate: Certificate) -> Result<Self, ServeError> {
+        let (chain, key, ca_pem) = match certificate {
+            Certificate::Made(authority) => {
+                let (certificate, key) = vouched_for(address, &authority).map_err(ServeError::Certificate)?;
+                (vec![certificate], key, Some(authority.pem()))
+            }
+            Certificate::Given(GivenCertificate { chain, key }) => (chain, key, None),
+        };
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .and_then(|builder| builder.with_no_client_auth().with_single_cert(vec![certificate], key))
+            .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
             .map_err(ServeError::Tls)?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), ca_pem: authority.pem() })
+        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), ca_pem })
     }
 }
 
-type Certificate = (rustls::pki_types::CertificateDer<'static>, PrivateKeyDer<'static>);
-
 /// A certificate for an address, and its key.
-fn certificate(address: SocketAddr, authority: &Authority) -> Result<Certificate, rcgen::Error> {
+fn vouched_for(
+    address: SocketAddr,
+    authority: &Authority,
+) -> Result<(CertificateDer<'static>, PrivateKeyDer<'static>), rcgen::Error> {
     let names = ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"].map(str::to_owned);
     let addresses = [address.ip().to_string(), "127.0.0.1".to_owned(), "::1".to_owned()];
     let mut server = CertificateParams::new(names.into_iter().chain(addresses).collect::<Vec<_>>())?;

@@ -154,6 +154,12 @@ pub struct ServeArgs {
     /// and a free port.
     #[arg(long, value_name = "ADDR")]
     pub https: Option<SocketAddr>,
+    /// The certificate of HTTPS with its chain, as PEM, in place of one made for the occasion.
+    #[arg(long, value_name = "FILE", requires = "tls_private_key_file")]
+    pub tls_cert_file: Option<PathBuf>,
+    /// The key of that certificate, as PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_cert_file")]
+    pub tls_private_key_file: Option<PathBuf>,
     /// The administrator's bearer token; made up unless told otherwise.
     #[arg(long, env = "SLIPWAY_ADMIN_TOKEN", value_name = "TOKEN")]
     pub admin_token: Option<String>,

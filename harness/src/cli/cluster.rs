@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 
 use crate::cluster::kubeconfig;
+use crate::cluster::local::binaries::Places;
 
 /// The clusters of a run, as typed.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ClusterArgs {
-    /// What scenarios run on: a cluster in this process for each, or one that is there already.
+    /// What scenarios run on: a cluster in this process for each, or one for all.
     #[arg(long, default_value = "embedded", value_name = "CLUSTER")]
     pub cluster: ClusterArg,
     /// The context of the kubeconfig; with `--cluster kubeconfig`.
@@ -35,6 +36,8 @@ pub enum ClusterArg {
     Embedded,
     /// The one that a context of a kubeconfig leads to.
     Kubeconfig,
+    /// One made of the `etcd` and the `kube-apiserver` in `KUBEBUILDER_ASSETS` or `PATH`.
+    Local,
 }
 
 /// The clusters of a run, as meant.
@@ -44,6 +47,8 @@ pub enum ClusterSettings {
     Embedded,
     /// One that is there already.
     Kubeconfig(kubeconfig::Settings),
+    /// One made of programs that are here.
+    Local(Places),
 }
 
 impl ClusterSettings {
@@ -62,6 +67,10 @@ impl From<ClusterArgs> for ClusterSettings {
                 context: args.context.unwrap_or_default(),
                 allowed: args.allow_context,
                 callback: args.callback,
+            }),
+            ClusterArg::Local => Self::Local(Places {
+                assets: std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from),
+                path: std::env::var_os("PATH"),
             }),
         }
     }

@@ -225,6 +225,8 @@ pub struct ServeSettings {
     pub http: Option<SocketAddr>,
     /// Address for HTTPS.
     pub https: Option<SocketAddr>,
+    /// The certificate of HTTPS and its key, as files.
+    pub certificate: Option<(PathBuf, PathBuf)>,
     /// The administrator's token.
     pub admin_token: Option<String>,
     /// Where to write the kubeconfig.
@@ -392,6 +394,7 @@ impl From<ServeArgs> for ServeSettings {
         Self {
             http: args.http,
             https: args.https,
+            certificate: args.tls_cert_file.zip(args.tls_private_key_file),
             admin_token: args.admin_token,
             kubeconfig: args.kubeconfig,
             bare: args.bare,

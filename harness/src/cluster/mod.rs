@@ -3,6 +3,7 @@
 pub mod access;
 pub mod embedded;
 pub mod kubeconfig;
+pub mod local;
 
 use std::io;
 use std::net::SocketAddr;

@@ -7,7 +7,9 @@ use tokio::runtime::Runtime;
 use super::Failure;
 use crate::cli::cluster::ClusterSettings;
 use crate::cluster::access::Provider;
+use crate::cluster::embedded::door;
 use crate::cluster::kubeconfig::{self, KubeconfigError};
+use crate::cluster::local::{Local, LocalSettings};
 use crate::sim::seed::RunId;
 use crate::target::{BuiltIn, OnCluster, Stage};
 
@@ -25,20 +27,13 @@ impl Ground {
     /// # Errors
     /// [`Failure::Input`] where it must not be used, [`Failure::Environment`] where it cannot be.
     pub(super) fn open(settings: &ClusterSettings) -> Result<Self, Failure> {
-        let settings = match settings {
-            ClusterSettings::Embedded => return Ok(Self { stage: Arc::new(BuiltIn), behind: None }),
-            ClusterSettings::Kubeconfig(settings) => settings,
-        };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.map_err(|source| failed("cannot start the runtime", source))?;
-        let provider: Box<dyn Provider> = match runtime.block_on(kubeconfig::start(settings)) {
-            Ok(provider) => Box::new(provider),
-            Err(error @ KubeconfigError::NotAllowed { .. }) => {
-                return Err(Failure::Input { what: error.to_string(), source: None });
-            }
-            Err(error) => return Err(failed("cannot use the cluster", error)),
+        let run = RunId::random();
+        let Some(provider) = runtime.block_on(provide(settings, &run))? else {
+            return Ok(Self { stage: Arc::new(BuiltIn), behind: None });
         };
-        let stage = Arc::new(OnCluster::new(provider.access(), RunId::random()));
+        let stage = Arc::new(OnCluster::new(provider.access(), run));
         Ok(Self { stage, behind: Some((provider, runtime)) })
     }
 
@@ -51,6 +46,26 @@ impl Ground {
         let stopped = runtime.block_on(provider.stop());
         stopped.map_err(|source| Failure::Environment { what: "cannot put the cluster away".to_owned(), source })
     }
+}
+
+/// What is behind the cluster that scenarios share; none where each has its own.
+async fn provide(settings: &ClusterSettings, run: &RunId) -> Result<Option<Box<dyn Provider>>, Failure> {
+    Ok(Some(match settings {
+        ClusterSettings::Embedded => return Ok(None),
+        ClusterSettings::Kubeconfig(settings) => match kubeconfig::start(settings).await {
+            Ok(existing) => Box::new(existing),
+            Err(error @ KubeconfigError::NotAllowed { .. }) => {
+                return Err(Failure::Input { what: error.to_string(), source: None });
+            }
+            Err(error) => return Err(failed("cannot use the cluster", error)),
+        },
+        ClusterSettings::Local(places) => {
+            let token = door::token().map_err(|source| failed("cannot start a control plane", source))?;
+            let settings = LocalSettings { places: places.clone(), run: run.to_string(), token };
+            let local = Local::start(settings).await;
+            Box::new(local.map_err(|error| failed("cannot start a control plane", error))?)
+        }
+    }))
 }
 
 fn failed(what: &str, source: impl std::error::Error + Send + Sync + 'static) -> Failure {

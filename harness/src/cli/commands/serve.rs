@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use slipway_apiserver::clock::Clock;
-use slipway_apiserver::serve::random_seed;
+use slipway_apiserver::serve::{Certificate, GivenCertificate, random_seed};
 use slipway_apiserver::service::{ApiServer, Config};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -39,6 +39,10 @@ async fn run(settings: &ServeSettings, printer: &Printer) -> Result<Exit, Failur
         (None, None) => Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
         (_, https) => https,
     };
+    let given = match &settings.certificate {
+        Some((certificate, key)) => Some(GivenCertificate::read(certificate, key).map_err(cannot_serve)?),
+        None => None,
+    };
     let (clock, seed) = (Clock::system(), random_seed().map_err(cannot_serve)?);
     let (server, cluster) = if settings.bare {
         (ApiServer::new(Config { clock, seed, ..Config::default() }), None)
@@ -58,7 +62,9 @@ async fn run(settings: &ServeSettings, printer: &Printer) -> Result<Exit, Failur
         http: settings.http,
         https,
         token,
-        authority: cluster.as_ref().map(Cluster::authority),
+        certificate: given
+            .map(Certificate::Given)
+            .or_else(|| cluster.as_ref().map(|cluster| Certificate::Made(cluster.authority()))),
         kubeconfig,
     };
     let door = Door::open(server, config).await.map_err(cannot_serve)?;

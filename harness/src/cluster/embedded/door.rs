@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use slipway_apiserver::access::user::MASTERS;
-use slipway_apiserver::serve::{self, Authority, Listener, ServeError};
+use slipway_apiserver::serve::{self, Authority, Certificate, Listener, ServeError};
 use slipway_apiserver::service::{ApiServer, User};
 use tempfile::TempDir;
 use thiserror::Error;
@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Where a door is, and who may come in.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct DoorConfig {
     /// Address for plain HTTP; port 0 is a free port.
     pub http: Option<SocketAddr>,
@@ -22,8 +22,8 @@ pub struct DoorConfig {
     pub https: Option<SocketAddr>,
     /// The administrator's token; one that nobody can guess unless told otherwise.
     pub token: Option<String>,
-    /// Who vouches for HTTPS; an authority of its own unless told otherwise.
-    pub authority: Option<Authority>,
+    /// The certificate of HTTPS; one that an authority of its own vouches for unless told otherwise.
+    pub certificate: Option<Certificate>,
     /// Where to write the kubeconfig, which then stays; a temporary directory unless told otherwise.
     pub kubeconfig: Option<PathBuf>,
 }
@@ -46,6 +46,14 @@ pub enum DoorError {
     Directory(#[source] io::Error),
 }
 
+/// A bearer token that nobody can guess.
+///
+/// # Errors
+/// The system gives no random bytes.
+pub fn token() -> Result<String, DoorError> {
+    Ok(serve::random_token()?)
+}
+
 /// An open door.
 #[derive(Debug)]
 pub struct Door {
@@ -64,9 +72,9 @@ impl Door {
     /// # Errors
     /// See [`DoorError`].
     pub async fn open(server: ApiServer, config: DoorConfig) -> Result<Self, DoorError> {
-        let authority = config.authority.map_or_else(Authority::new, Ok)?;
-        let listener = Listener::bind(config.http, config.https, &authority).await?;
-        let token = config.token.map_or_else(serve::random_token, Ok)?;
+        let certificate = config.certificate.map_or_else(|| Authority::new().map(Certificate::Made), Ok)?;
+        let listener = Listener::bind(config.http, config.https, certificate).await?;
+        let token = config.token.map_or_else(token, Ok)?;
         let (kubeconfig, directory) = if let Some(path) = config.kubeconfig {
             (path, None)
         } else {

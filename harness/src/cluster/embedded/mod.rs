@@ -10,6 +10,7 @@ pub mod door;
 pub mod node;
 mod observer;
 pub mod services;
+pub mod stand_in;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -26,7 +27,7 @@ use kube::Api;
 use kube::api::{DeleteParams, PostParams};
 use slipway_apiserver::clock::Clock;
 use slipway_apiserver::dial::ServicePort;
-use slipway_apiserver::serve::{Authority, ServeError};
+use slipway_apiserver::serve::{Authority, Certificate, ServeError};
 use slipway_apiserver::service::{ApiServer, Config, User};
 use thiserror::Error;
 use tokio::sync::OnceCell;
@@ -180,7 +181,7 @@ impl Cluster {
         let user = |name: &str| User::new(name, ["system:masters"]);
         let tasks = Mutex::new(start::start(Surroundings {
             manager: client::client(&server, user("system:kube-controller-manager"), "kube-controller-manager"),
-            scheduler: client::client(&server, user("system:kube-scheduler"), "kube-scheduler"),
+            scheduler: Some(client::client(&server, user("system:kube-scheduler"), "kube-scheduler")),
             clock: server.clock(),
             kinds: Kinds::Registry(server.clone()),
             pods: pods.clone(),
@@ -315,7 +316,8 @@ impl Cluster {
     /// The kubeconfig of the cluster's door, which is opened the first time.
     async fn open(&self) -> Result<PathBuf, DoorError> {
         let open = || {
-            Door::open(self.server.clone(), DoorConfig { authority: Some(self.authority()), ..DoorConfig::loopback() })
+            let certificate = Some(Certificate::Made(self.authority()));
+            Door::open(self.server.clone(), DoorConfig { certificate, ..DoorConfig::loopback() })
         };
         self.door.get_or_try_init(open).await.map(|door| door.kubeconfig().to_owned())
     }

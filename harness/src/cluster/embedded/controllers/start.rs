@@ -32,8 +32,8 @@ use crate::cluster::embedded::disks::Disks;
 pub(in crate::cluster::embedded) struct Surroundings {
     /// With the controller manager's rights.
     pub(in crate::cluster::embedded) manager: Client,
-    /// With the scheduler's.
-    pub(in crate::cluster::embedded) scheduler: Client,
+    /// With the scheduler's; without it somebody else schedules.
+    pub(in crate::cluster::embedded) scheduler: Option<Client>,
     /// The time they go by.
     pub(in crate::cluster::embedded) clock: Clock,
     /// Who knows what kinds there are.
@@ -48,7 +48,7 @@ pub(in crate::cluster::embedded) struct Surroundings {
 
 /// Starts the caches and the controllers.
 pub(in crate::cluster::embedded) fn start(surroundings: Surroundings) -> JoinSet<()> {
-    let Surroundings { manager, scheduler: scheduling, clock, kinds, pods, disks, certificate } = surroundings;
+    let Surroundings { manager, scheduler, clock, kinds, pods, disks, certificate } = surroundings;
     let jobs: Informer<Job> = Informer::new(ownership::index);
     let nodes: Informer<Node> = Informer::new(|_| None);
     let claims: Informer<PersistentVolumeClaim> = Informer::new(|_| None);
@@ -64,8 +64,9 @@ pub(in crate::cluster::embedded) fn start(surroundings: Surroundings) -> JoinSet
     let mut tasks = JoinSet::new();
     let job = JobController::new(manager.clone(), clock, jobs.clone(), pods.clone());
     tasks.spawn(job.run());
-    let scheduler = Scheduler::new(scheduling, clock, nodes.clone(), pods.clone(), claims.clone());
-    tasks.spawn(scheduler.run());
+    if let Some(client) = scheduler {
+        tasks.spawn(Scheduler::new(client, clock, nodes.clone(), pods.clone(), claims.clone()).run());
+    }
     let orphans = OrphanCollector::new(manager.clone(), clock, nodes.clone(), pods.clone());
     tasks.spawn(orphans.run());
     let (of_pods, on_nodes) = (pods.clone(), nodes.clone());
