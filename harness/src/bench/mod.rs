@@ -196,7 +196,7 @@ pub fn calls(session: &Session) -> Vec<Calls> {
 }
 
 /// How long the programs of a cluster's nodes may take to be dropped; they need a moment for each thousand.
-const FAREWELL: Duration = Duration::from_secs(60);
+const FAREWELL: Duration = Duration::from_mins(1);
 
 /// For `map_err`: what the API server refused.
 fn refused(what: &str, name: &str) -> impl FnOnce(kube::Error) -> BenchError + use<> {

@@ -78,23 +78,23 @@ impl Files {
         let authority = authority()?;
         let key = KeyPair::generate()?;
         let certificate = certificate()?.signed_by(&key, &authority)?;
-        self.write(&self.authority(), &authority.pem())?;
-        self.write(&self.server_certificate(), &certificate.pem())?;
-        self.write(&self.server_key(), &key.serialize_pem())?;
-        self.write(&self.service_account_key(), &KeyPair::generate()?.serialize_pem())?;
-        self.write(&self.tokens(), &format!("{token},{ADMINISTRATOR},{ADMINISTRATOR},\"{MASTERS}\"\n"))?;
+        write(&self.authority(), &authority.pem())?;
+        write(&self.server_certificate(), &certificate.pem())?;
+        write(&self.server_key(), &key.serialize_pem())?;
+        write(&self.service_account_key(), &KeyPair::generate()?.serialize_pem())?;
+        write(&self.tokens(), &format!("{token},{ADMINISTRATOR},{ADMINISTRATOR},\"{MASTERS}\"\n"))?;
         Ok(authority.pem())
     }
+}
 
-    /// Writes a file that only its owner can read.
-    pub(super) fn write(&self, path: &Path, text: &str) -> Result<(), FilesError> {
-        let open = || {
-            let mut options = std::fs::OpenOptions::new();
-            options.write(true).create(true).truncate(true).mode(0o600);
-            options.open(path)?.write_all(text.as_bytes())
-        };
-        open().map_err(|source| FilesError::Write(path.to_owned(), source))
-    }
+/// Writes a file that only its owner can read.
+pub(super) fn write(path: &Path, text: &str) -> Result<(), FilesError> {
+    let open = || {
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        options.open(path)?.write_all(text.as_bytes())
+    };
+    open().map_err(|source| FilesError::Write(path.to_owned(), source))
 }
 
 fn authority() -> Result<CertifiedIssuer<'static, KeyPair>, rcgen::Error> {

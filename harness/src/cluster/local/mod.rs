@@ -146,7 +146,7 @@ impl Local {
         let authority = files.make(&settings.token)?;
         let ports = free_ports().map_err(LocalError::Port)?;
         let kubeconfig = kubeconfig(ports, &files, &settings.token);
-        files.write(&files.kubeconfig(), &kubeconfig)?;
+        files::write(&files.kubeconfig(), &kubeconfig)?;
         let start = |program: Program, file: &PathBuf, arguments: &[_]| {
             let log = files.log(&program.to_string());
             Process::start(program, file, arguments, log, &settings.run)
