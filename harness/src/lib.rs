@@ -1,6 +1,7 @@
 //! The harness: scenarios, the clusters they run on, and what is measured while they run.
 
 pub mod bench;
+mod chain;
 pub mod cli;
 pub mod cluster;
 pub mod event;

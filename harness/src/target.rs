@@ -3,6 +3,8 @@
 
 mod agent;
 mod built_in;
+mod callback;
+mod fit;
 mod in_process;
 mod install;
 mod on_cluster;
@@ -18,7 +20,7 @@ use thiserror::Error;
 
 pub use self::agent::programs;
 pub use self::built_in::{BuiltIn, LOG_TARGET, controllers, settings_schema};
-pub use self::on_cluster::OnCluster;
+pub use self::on_cluster::{OnCluster, Placed};
 use crate::cluster::Cluster;
 use crate::scenario::model::Time;
 use crate::scenario::plan::Plan;

@@ -169,6 +169,9 @@ pub struct ServeArgs {
     /// The API server alone, without the controllers and nodes that make it a cluster.
     #[arg(long)]
     pub bare: bool,
+    /// No nodes, for those who bring their own: scenarios that run here by `--cluster kubeconfig`, for example.
+    #[arg(long, conflicts_with = "bare")]
+    pub no_nodes: bool,
 }
 
 /// Arguments of `slipway gate`.

@@ -233,6 +233,8 @@ pub struct ServeSettings {
     pub kubeconfig: Option<PathBuf>,
     /// The API server alone.
     pub bare: bool,
+    /// Without nodes.
+    pub no_nodes: bool,
 }
 
 /// Settings of `slipway bench`.
@@ -398,6 +400,7 @@ impl From<ServeArgs> for ServeSettings {
             admin_token: args.admin_token,
             kubeconfig: args.kubeconfig,
             bare: args.bare,
+            no_nodes: args.no_nodes,
         }
     }
 }

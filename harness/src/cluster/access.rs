@@ -2,10 +2,16 @@
 //! alive what is behind it, and removes what it made when it is stopped or dropped.
 
 use std::error::Error;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
 use std::net::IpAddr;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use futures::future::BoxFuture;
+use kube::Client;
+use kube::config::Kubeconfig;
+use tempfile::TempDir;
 
 /// The label of everything that a run makes on such a cluster; its value is the run's id.
 pub const RUN_LABEL: &str = "slipway.dev/run";
@@ -23,6 +29,16 @@ pub struct Access {
     pub callback: Option<IpAddr>,
 }
 
+impl Access {
+    /// A client with the rights that the context gives, on the ambient runtime.
+    ///
+    /// # Errors
+    /// What the context says makes no client.
+    pub fn client(&self) -> Result<Client, kube::Error> {
+        Client::try_from(self.config.clone())
+    }
+}
+
 /// What a run's cluster comes from: started once, shared by its scenarios.
 pub trait Provider: Send + Sync {
     /// The way into its cluster.
@@ -30,4 +46,75 @@ pub trait Provider: Send + Sync {
 
     /// Removes what it made.
     fn stop(self: Box<Self>) -> BoxFuture<'static, Result<(), Box<dyn Error + Send + Sync>>>;
+}
+
+/// A kubeconfig for programs of other processes, with the one context that may be used. It goes when this is dropped.
+#[derive(Debug)]
+pub(super) struct Passage(TempDir);
+
+/// What the file is called.
+const FILE: &str = "kubeconfig";
+
+impl Passage {
+    /// Copies what the context needs; only its owner can read the copy.
+    ///
+    /// # Errors
+    /// The kubeconfig cannot be read any more, or there is no place for a copy.
+    pub(super) fn open(access: &Access) -> io::Result<Self> {
+        let all = Kubeconfig::read_from(&access.kubeconfig).map_err(io::Error::other)?;
+        let text = serde_yaml::to_string(&restricted(all, &access.context)).map_err(io::Error::other)?;
+        let directory = tempfile::Builder::new().prefix("slipway-").tempdir()?;
+        let path = directory.path().join(FILE);
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?.write_all(text.as_bytes())?;
+        Ok(Self(directory))
+    }
+
+    /// Where it is.
+    pub(super) fn kubeconfig(&self) -> PathBuf {
+        self.0.path().join(FILE)
+    }
+}
+
+/// One context of a kubeconfig, with its cluster and its user, and nothing of the others.
+fn restricted(mut all: Kubeconfig, context: &str) -> Kubeconfig {
+    all.contexts.retain(|one| one.name == context);
+    let used = all.contexts.first().and_then(|one| one.context.clone());
+    let (cluster, user) = used.map(|used| (used.cluster, used.user)).unwrap_or_default();
+    all.clusters.retain(|one| one.name == cluster);
+    all.auth_infos.retain(|one| Some(&one.name) == user.as_ref());
+    all.current_context = Some(context.to_owned());
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    const TWO: &str = "{apiVersion: v1, kind: Config, current-context: prod, \
+        clusters: [{name: p, cluster: {server: 'https://prod'}}, {name: k, cluster: {server: 'https://kind'}}], \
+        users: [{name: pu, user: {token: secret}}, {name: ku, user: {token: open}}], \
+        contexts: [{name: prod, context: {cluster: p, user: pu}}, {name: kind-a, context: {cluster: k, user: ku}}]}";
+
+    #[tokio::test]
+    async fn programs_of_a_scenario_see_one_context_and_no_other_secret() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("config");
+        std::fs::write(&path, TWO).unwrap();
+        let access = Access {
+            kubeconfig: path,
+            config: kube::Config::new("https://kind".parse().unwrap()),
+            context: "kind-a".to_owned(),
+            callback: None,
+        };
+        let passage = Passage::open(&access).unwrap();
+        let copy = passage.kubeconfig();
+        assert_eq!(copy.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        let text = std::fs::read_to_string(&copy).unwrap();
+        assert!(text.contains("https://kind") && text.contains("open"), "{text}");
+        assert!(!text.contains("prod") && !text.contains("secret"), "{text}");
+        drop(passage);
+        assert!(!copy.exists());
+    }
 }

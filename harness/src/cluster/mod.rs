@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod embedded;
+pub mod foreign;
 pub mod kubeconfig;
 pub mod local;
 
@@ -10,7 +11,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+use futures::FutureExt;
 use futures::future::BoxFuture;
+use kube::Api;
+use kube::api::DynamicObject;
 use serde_json::Value;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -50,10 +54,11 @@ pub trait Cluster: Send + Sync {
     /// Connects to an address of the cluster's network from outside of it, as a client of a Service is led there.
     fn dial(&self, to: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Connection>>>;
 
-    /// Marks an object that a step is about to make, so that it is known as this run's and belongs to its nodes. On a
-    /// cluster of the scenario's own nothing needs to be told apart.
-    fn mark(&self, manifest: &mut Value) {
-        let _ = manifest;
+    /// Makes an object that a step is about to write known as this run's, and leads its Pods to this run's nodes; or says
+    /// why it must not be written. On a cluster of the scenario's own nothing needs to be told apart.
+    fn claim<'a>(&'a self, manifest: &'a mut Value, api: &'a Api<DynamicObject>) -> BoxFuture<'a, Result<(), String>> {
+        let _ = (manifest, api);
+        std::future::ready(Ok(())).boxed()
     }
 
     /// What a container has written to its log so far, newest lines last.

@@ -19,29 +19,13 @@ mod traffic;
 mod trouble;
 mod watching;
 
-use std::error::Error;
 use std::time::Duration;
 
 pub use self::dispatcher::{Options, run};
+use crate::chain::chain;
 use crate::scenario::duration::Span;
 
 /// A duration as people write it, in whole milliseconds.
 fn span(duration: Duration) -> Span {
     Span(duration)
-}
-
-/// An error with everything that caused it, in one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        // Some errors quote their cause themselves.
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
 }

@@ -386,8 +386,8 @@ impl View<'_> {
 
     async fn apply(&self, manifest: &Value, field_manager: &str, force: bool) -> Result<Answer, Trouble> {
         let mut manifest = fill_value(manifest, self.bindings);
-        self.cluster.mark(&mut manifest);
         let (_, api) = self.of(&manifest).await?;
+        self.cluster.claim(&mut manifest, &api).await.map_err(Trouble::new)?;
         let name = manifest.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
         let params = PatchParams { force, ..PatchParams::apply(field_manager) };
         Ok(Answer::of("apply", &manifest, api.patch(name, &params, &Patch::Apply(&manifest)).await))
@@ -395,8 +395,8 @@ impl View<'_> {
 
     async fn create(&self, manifest: &Value) -> Result<Answer, Trouble> {
         let mut manifest = fill_value(manifest, self.bindings);
-        self.cluster.mark(&mut manifest);
         let (_, api) = self.of(&manifest).await?;
+        self.cluster.claim(&mut manifest, &api).await.map_err(Trouble::new)?;
         let object: DynamicObject = serde_json::from_value(manifest.clone())
             .map_err(|error| Trouble::new(format!("the manifest is no Kubernetes object: {error}")))?;
         Ok(Answer::of("create", &manifest, api.create(&PostParams::default(), &object).await))

@@ -34,7 +34,6 @@ const ESTABLISHED_WITHIN: Duration = Duration::from_secs(30);
 
 /// Whom the API server asks about evictions and new Pods.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(dead_code, reason = "clusters of others follow")]
 pub(super) enum Asked {
     /// A Service, behind which this process answers.
     Service,

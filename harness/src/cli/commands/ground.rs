@@ -11,7 +11,7 @@ use crate::cluster::embedded::door;
 use crate::cluster::kubeconfig::{self, KubeconfigError};
 use crate::cluster::local::{Local, LocalSettings};
 use crate::sim::seed::RunId;
-use crate::target::{BuiltIn, OnCluster, Stage};
+use crate::target::{BuiltIn, OnCluster, Placed, Stage};
 
 /// What scenarios are run on.
 pub(super) struct Ground {
@@ -33,7 +33,7 @@ impl Ground {
         let Some(provider) = runtime.block_on(provide(settings, &run))? else {
             return Ok(Self { stage: Arc::new(BuiltIn), behind: None });
         };
-        let stage = Arc::new(OnCluster::new(provider.access(), run));
+        let stage = Arc::new(OnCluster::new(provider.access(), run, Placed::InProcess));
         Ok(Self { stage, behind: Some((provider, runtime)) })
     }
 

@@ -48,7 +48,7 @@ async fn run(settings: &ServeSettings, printer: &Printer) -> Result<Exit, Failur
         (ApiServer::new(Config { clock, seed, ..Config::default() }), None)
     } else {
         let config = EmbeddedConfig {
-            nodes: EmbeddedConfig::default_nodes(),
+            nodes: if settings.no_nodes { Vec::new() } else { EmbeddedConfig::default_nodes() },
             programs: target::programs(),
             // Time is the machine's here, and clients are other processes.
             medium: Medium::Sockets,

@@ -7,6 +7,7 @@ mod client;
 mod controllers;
 mod disks;
 pub mod door;
+pub(super) mod fleet;
 pub mod node;
 mod observer;
 pub mod services;
@@ -15,16 +16,13 @@ pub mod stand_in;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt, TryFutureExt};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Node, Pod};
-use kube::Api;
-use kube::api::{DeleteParams, PostParams};
 use slipway_apiserver::clock::Clock;
 use slipway_apiserver::dial::ServicePort;
 use slipway_apiserver::serve::{Authority, Certificate, ServeError};
@@ -36,25 +34,21 @@ use tokio::task::JoinSet;
 use super::NodeError;
 use crate::scenario::node::{NodeSpec, TaintSpec};
 use crate::sli::observed::Recorder;
-use controllers::informer::{Informer, Key};
+use controllers::informer::Informer;
 use controllers::kinds::Kinds;
 use controllers::start::{self, Surroundings};
 use controllers::workload::ownership;
-use disks::Disks;
 use door::{Door, DoorConfig, DoorError};
-use node::containers::Containers;
-use node::gateway::Gateway;
-use node::kubelet::{KubeletConfig, Kubelets};
-use node::log::Logs;
-use node::machine::{Machine, MachineError};
+use fleet::{Fleet, FleetConfig, FleetError};
 use node::program::Programs;
-use node::tcp::{Medium, Tcp};
-use node::{images, lease, registration};
+use node::tcp::Medium;
 use observer::Onlooker;
 use services::{Answerer, Services};
 
-/// Where clients of Services come from: outside of the cluster.
-const CLIENTS: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10));
+/// A clock that shows the machine's time.
+pub(super) fn system_clock() -> Clock {
+    Clock::system()
+}
 
 /// What an embedded cluster is made from.
 #[derive(Clone, Debug)]
@@ -108,52 +102,25 @@ impl EmbeddedConfig {
 /// Why a cluster did not start.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// A node cannot be built as it is described.
+    /// A node cannot be built, or could not be registered.
     #[error(transparent)]
-    Node(#[from] MachineError),
-    /// Two nodes have one name.
-    #[error("two nodes are called {0}")]
-    DuplicateNode(String),
+    Node(#[from] FleetError),
     /// Nobody can vouch for the API server.
     #[error(transparent)]
     Authority(#[from] ServeError),
-    /// A node could not be registered.
-    #[error("cannot register node {node}")]
-    Register {
-        /// The node's name.
-        node: String,
-        /// The API server's answer.
-        #[source]
-        source: kube::Error,
-    },
 }
 
 /// A cluster in this process.
 pub struct Cluster {
     server: ApiServer,
-    programs: Programs,
-    lease_renewal: Option<Duration>,
-    nodes: Mutex<Nodes>,
     /// Vouches for the API server, inside the cluster and at its door.
     authority: Authority,
-    kubelets: Kubelets,
-    logs: Logs,
-    containers: Containers,
-    tcp: Tcp,
-    disks: Disks,
-    pods: Informer<Pod>,
+    fleet: Fleet,
     services: Services,
     /// Ends everything when it is dropped.
     tasks: Mutex<JoinSet<()>>,
     /// Opened when somebody outside this process wants in.
     door: OnceCell<Door>,
-}
-
-/// The machines, and how many there have been.
-#[derive(Default)]
-struct Nodes {
-    machines: BTreeMap<String, Arc<Machine>>,
-    made: u32,
 }
 
 impl Cluster {
@@ -170,14 +137,19 @@ impl Cluster {
             ..Config::default()
         });
         let certificate = config.service_accounts.then(|| authority.pem());
-        let (pods, logs) = (Informer::new(ownership::index), Logs::default());
-        let (containers, tcp) = (Containers::default(), Tcp::new(config.medium));
-        let gateway = Gateway { logs: logs.clone(), containers: containers.clone(), tcp: tcp.clone() };
-        server.set_pod_gateway(Arc::new(gateway));
+        let pods = Informer::new(ownership::index);
+        let fleet = Fleet::new(FleetConfig {
+            clock: server.clock(),
+            programs: config.programs,
+            medium: config.medium,
+            lease_renewal: config.lease_renewal,
+            labels: BTreeMap::new(),
+            taints: Vec::new(),
+            pods: Some(pods.clone()),
+        });
+        server.set_pod_gateway(Arc::new(fleet.gateway()));
         let services = Services::default();
         server.set_service_dialer(Arc::new(services.clone()));
-        let kubelets = Kubelets::listening_to(&pods, logs.clone());
-        let disks = Disks::default();
         let user = |name: &str| User::new(name, ["system:masters"]);
         let tasks = Mutex::new(start::start(Surroundings {
             manager: client::client(&server, user("system:kube-controller-manager"), "kube-controller-manager"),
@@ -185,81 +157,20 @@ impl Cluster {
             clock: server.clock(),
             kinds: Kinds::Registry(server.clone()),
             pods: pods.clone(),
-            disks: disks.clone(),
+            disks: fleet.disks().clone(),
             certificate,
         }));
-        let cluster = Self {
-            server,
-            programs: images::all(config.programs),
-            lease_renewal: config.lease_renewal,
-            nodes: Mutex::default(),
-            authority,
-            kubelets,
-            logs,
-            containers,
-            tcp,
-            disks,
-            pods,
-            services,
-            tasks,
-            door: OnceCell::new(),
-        };
+        let cluster = Self { server, authority, fleet, services, tasks, door: OnceCell::new() };
         for spec in config.nodes {
             cluster.join(spec).await?;
         }
         Ok(cluster)
     }
 
-    /// Builds a node's machine and makes it part of the cluster.
-    async fn join(&self, spec: NodeSpec) -> Result<(), StartError> {
-        let machine = Arc::new(Machine::new(spec)?);
-        let name = machine.spec().name.clone();
-        let number = {
-            let mut nodes = self.lock_nodes();
-            if nodes.machines.contains_key(&name) {
-                return Err(StartError::DuplicateNode(name));
-            }
-            nodes.machines.insert(name.clone(), Arc::clone(&machine));
-            nodes.made += 1;
-            nodes.made - 1
-        };
-        let user = User::new(format!("system:node:{name}"), ["system:nodes", "system:masters"]);
-        let client = client::client(&self.server, user, "kubelet");
-        let ip = registration::address(machine.spec(), number);
-        let registered = register(&client, &registration::node(&machine, &ip, self.server.clock().now())).await;
-        if let Err(source) = registered {
-            self.lock_nodes().machines.remove(&name);
-            return Err(StartError::Register { node: name, source });
-        }
-        if let Some(every) = self.lease_renewal {
-            self.lock_tasks().spawn(lease::keep(client.clone(), self.server.clock(), name, every));
-        }
-        self.kubelets.add(KubeletConfig {
-            machine,
-            ip,
-            pod_subnet: number,
-            client,
-            clock: self.server.clock(),
-            programs: self.programs.clone(),
-            logs: self.logs.clone(),
-            containers: self.containers.clone(),
-            tcp: self.tcp.clone(),
-            disks: self.disks.clone(),
-            pods: self.pods.clone(),
-        });
-        Ok(())
-    }
-
-    /// Switches a node off and forgets its machine.
-    async fn leave(&self, name: &str) -> Result<(), StartError> {
-        self.kubelets.remove(name);
-        self.lock_nodes().machines.remove(name);
-        let api: Api<Node> = Api::all(self.admin());
-        match api.delete(name, &DeleteParams::default()).await {
-            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-            Err(source) => Err(StartError::Register { node: name.to_owned(), source }),
-            Ok(_) => Ok(()),
-        }
+    /// Makes a node part of the cluster.
+    async fn join(&self, spec: NodeSpec) -> Result<(), FleetError> {
+        let user = User::new(format!("system:node:{}", spec.name), ["system:nodes", "system:masters"]);
+        self.fleet.join(client::client(&self.server, user, "kubelet"), spec).await
     }
 
     /// Starts a cluster whose clock begins at a given time.
@@ -303,8 +214,7 @@ impl Cluster {
     /// What a container has written: the current attempt or the one before, of one container or of all; none where it
     /// has never started. Logs of Pods that are gone are kept for a while.
     pub fn log(&self, namespace: &str, pod: &str, container: Option<&str>, previous: bool) -> Option<String> {
-        let key = Key { namespace: namespace.to_owned(), name: pod.to_owned() };
-        self.logs.read(&key, container, previous)
+        self.fleet.log(namespace, pod, container, previous)
     }
 
     /// Lets a program of this process answer for a Service's port, as the Pods behind it would.
@@ -329,7 +239,7 @@ impl Cluster {
         {
             tracing::warn!(%error, "cannot remove the kubeconfig");
         }
-        self.kubelets.stop().await;
+        self.fleet.stop().await;
         let mut tasks = std::mem::take(&mut *self.lock_tasks());
         tasks.shutdown().await;
         self.server.close();
@@ -337,10 +247,6 @@ impl Cluster {
 
     fn admin(&self) -> kube::Client {
         client::client(&self.server, User::admin(), "slipway")
-    }
-
-    fn lock_nodes(&self) -> MutexGuard<'_, Nodes> {
-        self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock_tasks(&self) -> MutexGuard<'_, JoinSet<()>> {
@@ -351,23 +257,15 @@ impl Cluster {
 impl Drop for Cluster {
     /// What was not stopped is dropped: nothing outlives its cluster.
     fn drop(&mut self) {
-        self.kubelets.power_off();
+        self.fleet.power_off();
         self.server.close();
     }
 }
 
 impl fmt::Debug for Cluster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let nodes: Vec<String> = self.lock_nodes().machines.keys().cloned().collect();
-        f.debug_struct("Cluster").field("nodes", &nodes).finish_non_exhaustive()
+        f.debug_struct("Cluster").field("nodes", &self.fleet.names()).finish_non_exhaustive()
     }
-}
-
-/// Makes or takes over a Node object.
-async fn register(client: &kube::Client, node: &serde_json::Value) -> Result<(), kube::Error> {
-    let api: Api<Node> = Api::all(client.clone());
-    let node: Node = serde_json::from_value(node.clone()).map_err(kube::Error::SerdeError)?;
-    api.create(&PostParams::default(), &node).await.map(drop)
 }
 
 impl super::Cluster for Cluster {
@@ -380,18 +278,18 @@ impl super::Cluster for Cluster {
     }
 
     fn node(&self, name: &str) -> Option<Arc<dyn super::Node>> {
-        self.lock_nodes().machines.get(name).map(|machine| Arc::clone(machine) as Arc<dyn super::Node>)
+        self.fleet.machine(name).map(|machine| machine as Arc<dyn super::Node>)
     }
 
     fn add_node(&self, spec: NodeSpec) -> BoxFuture<'_, Result<(), NodeError>> {
         let node = spec.name.clone();
-        let failed = |source: StartError| NodeError { action: "add", node, source: source.into() };
+        let failed = |source: FleetError| NodeError { action: "add", node, source: source.into() };
         self.join(spec).map_err(failed).boxed()
     }
 
     fn remove_node<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), NodeError>> {
-        let failed = |source: StartError| NodeError { action: "remove", node: name.to_owned(), source: source.into() };
-        self.leave(name).map_err(failed).boxed()
+        let failed = |source: FleetError| NodeError { action: "remove", node: name.to_owned(), source: source.into() };
+        self.fleet.leave(self.admin(), name).map_err(failed).boxed()
     }
 
     fn kubeconfig(&self) -> BoxFuture<'_, io::Result<PathBuf>> {
@@ -403,8 +301,7 @@ impl super::Cluster for Cluster {
     }
 
     fn dial(&self, to: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn super::Connection>>> {
-        let connect = self.tcp.connect(CLIENTS, to);
-        connect.map_ok(|stream| Box::new(stream) as Box<dyn super::Connection>).boxed()
+        self.fleet.dial(to)
     }
 
     fn pod_log(&self, namespace: &str, pod: &str) -> Option<String> {

@@ -37,20 +37,19 @@ pub(super) enum News<K> {
     Deleted(K),
 }
 
-/// Tells what happens to the objects of a kind, or to those of one name, for as long as it is polled.
-pub(super) async fn follow<K>(api: Api<K>, name: Option<&str>, mut tell: impl FnMut(News<K>))
+/// Tells what happens to the objects of a kind, or to those that a field selects, for as long as it is polled.
+pub(super) async fn follow<K>(api: Api<K>, fields: Option<&str>, mut tell: impl FnMut(News<K>))
 where
     K: Resource + Clone + DeserializeOwned + fmt::Debug,
 {
     let mut wait = RETRY_FIRST;
-    let fields = name.map(|name| format!("metadata.name={name}"));
     let params = fields.iter().fold(ListParams::default(), |params, fields| params.fields(fields));
     loop {
         let followed = match api.list(&params).await {
             Ok(list) => {
                 wait = RETRY_FIRST;
                 tell(News::All(list.items));
-                watch(&api, fields.as_deref(), &list.metadata.resource_version.unwrap_or_default(), &mut tell).await
+                watch(&api, fields, &list.metadata.resource_version.unwrap_or_default(), &mut tell).await
             }
             Err(error) => Err(error),
         };
@@ -72,7 +71,7 @@ async fn watch<K>(
 where
     K: Resource + Clone + DeserializeOwned + fmt::Debug,
 {
-    // A name needs no escapes; the sign between does.
+    // Names need no escapes; the sign between does.
     let only = fields.map(|fields| format!("&fieldSelector={}", fields.replace('=', "%3D"))).unwrap_or_default();
     let query = format!("watch=true&resourceVersion={version}&timeoutSeconds={WATCH_SECONDS}{only}");
     let accept = if K::metadata_api() { METADATA } else { "application/json" };

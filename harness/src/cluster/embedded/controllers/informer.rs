@@ -20,16 +20,16 @@ const ECHO_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// An object's namespace (empty at cluster scope) and name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(in crate::cluster::embedded) struct Key {
+pub(in crate::cluster) struct Key {
     /// The namespace.
-    pub(in crate::cluster::embedded) namespace: String,
+    pub(in crate::cluster) namespace: String,
     /// The name.
-    pub(in crate::cluster::embedded) name: String,
+    pub(in crate::cluster) name: String,
 }
 
 impl Key {
     /// An object's key.
-    pub(in crate::cluster::embedded) fn of<K: Resource>(object: &K) -> Self {
+    pub(in crate::cluster) fn of<K: Resource>(object: &K) -> Self {
         Self {
             namespace: object.meta().namespace.clone().unwrap_or_default(),
             name: object.meta().name.clone().unwrap_or_default(),
@@ -45,7 +45,7 @@ impl fmt::Display for Key {
 
 /// What happened to an object.
 #[derive(Debug)]
-pub(in crate::cluster::embedded) enum Change<K> {
+pub(in crate::cluster) enum Change<K> {
     /// It is new, or has changed.
     Applied {
         /// What it was.
@@ -59,7 +59,7 @@ pub(in crate::cluster::embedded) enum Change<K> {
 
 impl<K> Change<K> {
     /// The newest that is known of the object.
-    pub(in crate::cluster::embedded) fn object(&self) -> &Arc<K> {
+    pub(in crate::cluster) fn object(&self) -> &Arc<K> {
         match self {
             Self::Applied { new, .. } => new,
             Self::Deleted(last) => last,
@@ -71,7 +71,7 @@ type Handler<K> = Box<dyn Fn(&Change<K>) + Send + Sync>;
 type Indexer<K> = fn(&K) -> Option<String>;
 
 /// The cache of one kind; clones are the same cache.
-pub(in crate::cluster::embedded) struct Informer<K>(Arc<Shared<K>>);
+pub(in crate::cluster) struct Informer<K>(Arc<Shared<K>>);
 
 impl<K> Clone for Informer<K> {
     fn clone(&self) -> Self {
@@ -97,7 +97,7 @@ where
     K: Resource + Clone + DeserializeOwned + fmt::Debug + Send + Sync + 'static,
 {
     /// An empty cache, which finds objects by what `index` makes of them.
-    pub(in crate::cluster::embedded) fn new(index: Indexer<K>) -> Self {
+    pub(in crate::cluster) fn new(index: Indexer<K>) -> Self {
         Self(Arc::new(Shared {
             cache: Mutex::new(Cache { objects: BTreeMap::new(), by_index: BTreeMap::new() }),
             index,
@@ -107,22 +107,27 @@ where
     }
 
     /// Calls `handler` for every event from now on.
-    pub(in crate::cluster::embedded) fn on_change(&self, handler: impl Fn(&Change<K>) + Send + Sync + 'static) {
+    pub(in crate::cluster) fn on_change(&self, handler: impl Fn(&Change<K>) + Send + Sync + 'static) {
         self.0.handlers.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(handler));
     }
 
     /// Keeps the cache for as long as it is polled. Managed fields are dropped: no controller reads them.
-    pub(in crate::cluster::embedded) async fn run(self, api: Api<K>) {
+    pub(in crate::cluster) async fn run(self, api: Api<K>) {
         self.keep(api, None).await;
     }
 
     /// As [`Informer::run`], of the objects with this name only.
-    pub(in crate::cluster::embedded) async fn run_named(self, api: Api<K>, name: &str) {
-        self.keep(api, Some(name)).await;
+    pub(in crate::cluster) async fn run_named(self, api: Api<K>, name: &str) {
+        self.run_selected(api, format!("metadata.name={name}")).await;
     }
 
-    async fn keep(self, api: Api<K>, name: Option<&str>) {
-        follow(api, name, |news| match news {
+    /// As [`Informer::run`], of the objects that a field selector of one field selects.
+    pub(in crate::cluster) async fn run_selected(self, api: Api<K>, fields: String) {
+        self.keep(api, Some(&fields)).await;
+    }
+
+    async fn keep(self, api: Api<K>, fields: Option<&str>) {
+        follow(api, fields, |news| match news {
             News::All(objects) => self.replace(objects),
             News::Applied(object) => self.apply(object),
             News::Deleted(object) => self.delete(&Key::of(&object)),
@@ -144,30 +149,30 @@ where
     }
 
     /// Waits until the first list is complete.
-    pub(in crate::cluster::embedded) async fn ready(&self) {
+    pub(in crate::cluster) async fn ready(&self) {
         // The sender lives in `self`, so this ends with the list.
         let _ = self.0.seen.subscribe().wait_for(|seen| *seen > 0).await;
     }
 
     /// An object.
-    pub(in crate::cluster::embedded) fn get(&self, key: &Key) -> Option<Arc<K>> {
+    pub(in crate::cluster) fn get(&self, key: &Key) -> Option<Arc<K>> {
         self.lock().objects.get(key).cloned()
     }
 
     /// Every object, by key.
-    pub(in crate::cluster::embedded) fn all(&self) -> Vec<Arc<K>> {
+    pub(in crate::cluster) fn all(&self) -> Vec<Arc<K>> {
         self.lock().objects.values().cloned().collect()
     }
 
     /// The objects that the index puts there, by key.
-    pub(in crate::cluster::embedded) fn by_index(&self, value: &str) -> Vec<Arc<K>> {
+    pub(in crate::cluster) fn by_index(&self, value: &str) -> Vec<Arc<K>> {
         let cache = self.lock();
         let keys = cache.by_index.get(value);
         keys.into_iter().flatten().filter_map(|key| cache.objects.get(key).cloned()).collect()
     }
 
     /// The objects of a namespace, by name.
-    pub(in crate::cluster::embedded) fn in_namespace(&self, namespace: &str) -> Vec<Arc<K>> {
+    pub(in crate::cluster) fn in_namespace(&self, namespace: &str) -> Vec<Arc<K>> {
         let first = Key { namespace: namespace.to_owned(), name: String::new() };
         let cache = self.lock();
         let rest = cache.objects.range(first..).take_while(|(key, _)| key.namespace == namespace);
@@ -175,7 +180,7 @@ where
     }
 
     /// Waits until the cache shows of an object what is wanted; gives up after a while, since a watch may be broken.
-    pub(in crate::cluster::embedded) async fn until(&self, key: &Key, wanted: impl Fn(Option<&K>) -> bool) {
+    pub(in crate::cluster) async fn until(&self, key: &Key, wanted: impl Fn(Option<&K>) -> bool) {
         let mut seen = self.0.seen.subscribe();
         let shown = seen.wait_for(|_| wanted(self.get(key).as_deref()));
         if tokio::time::timeout(ECHO_WAIT_MAX, shown).await.is_err() {

@@ -1,5 +1,6 @@
 //! A node's Lease, where the cluster keeps Leases.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
@@ -10,16 +11,22 @@ use serde_json::json;
 use slipway_apiserver::clock::Clock;
 
 /// Where node Leases live.
-const NAMESPACE: &str = "kube-node-lease";
+pub(in crate::cluster::embedded) const NAMESPACE: &str = "kube-node-lease";
 
 /// How long a Lease is good for without renewal.
 const DURATION_SECONDS: i32 = 40;
 
 /// Makes a node's Lease and renews it until it is dropped.
-pub(in crate::cluster::embedded) async fn keep(client: Client, clock: Clock, node: String, every: Duration) {
+pub(in crate::cluster::embedded) async fn keep(
+    client: Client,
+    clock: Clock,
+    node: String,
+    labels: BTreeMap<String, String>,
+    every: Duration,
+) {
     let api: Api<Lease> = Api::namespaced(client, NAMESPACE);
     let lease = json!({
-        "metadata": {"name": node, "namespace": NAMESPACE},
+        "metadata": {"name": node, "namespace": NAMESPACE, "labels": labels},
         "spec": {
             "holderIdentity": node,
             "leaseDurationSeconds": DURATION_SECONDS,

@@ -86,10 +86,9 @@ pub(in crate::cluster::embedded) struct KubeletConfig {
 pub(in crate::cluster::embedded) struct Kubelets(Arc<Mutex<BTreeMap<String, Arc<Kubelet>>>>);
 
 impl Kubelets {
-    /// Kubelets that hear of Pods from the cache, and of gone Pods' logs.
-    pub(in crate::cluster::embedded) fn listening_to(pods: &Informer<Pod>, logs: Logs) -> Self {
-        let kubelets = Self::default();
-        let listener = kubelets.clone();
+    /// From now on kubelets hear of Pods from this cache, and of gone Pods' logs.
+    pub(in crate::cluster::embedded) fn listen_to(&self, pods: &Informer<Pod>, logs: Logs) {
+        let listener = self.clone();
         pods.on_change(move |change| {
             if let Some(kubelet) = listener.of(change.object()) {
                 kubelet.observe(change);
@@ -98,7 +97,6 @@ impl Kubelets {
                 logs.retire(&Key::of(pod.as_ref()));
             }
         });
-        kubelets
     }
 
     /// Switches a kubelet on: it takes up the Pods that are bound to its node already.
