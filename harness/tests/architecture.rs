@@ -186,6 +186,11 @@ fn the_runner_sees_a_cluster_only_through_its_trait() {
 }
 
 #[test]
+fn only_k3s_knows_containers() {
+    nowhere(&uses("harness/src", r"\b(testcontainers\w*|bollard)::", &["harness/src/cluster/k3s"]));
+}
+
+#[test]
 fn only_the_target_imports_the_operator() {
     nowhere(&uses("harness/src", r"slipway_operator", &["harness/src/target"]));
 }

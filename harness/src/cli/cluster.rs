@@ -2,11 +2,13 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::ValueEnum;
 
-use crate::cluster::kubeconfig;
+use crate::cluster::k3s::image::{self, ImageName};
 use crate::cluster::local::binaries::Places;
+use crate::cluster::{k3s, kubeconfig};
 
 /// The clusters of a run, as typed.
 #[derive(Clone, Debug, clap::Args)]
@@ -27,6 +29,44 @@ pub struct ClusterArgs {
     /// The address at which the cluster's API server reaches this process, for webhooks.
     #[arg(long, value_name = "IP")]
     pub callback: Option<IpAddr>,
+    /// The image of k3s, with its tag; pulled where the Docker engine has none. With `--cluster k3s`.
+    #[arg(long, env = "SLIPWAY_K3S_IMAGE", default_value = image::DEFAULT, value_name = "NAME:TAG")]
+    pub k3s_image: ImageName,
+    /// How k3s runs.
+    #[arg(long, default_value = "auto", value_name = "MODE")]
+    pub k3s_mode: K3sModeArg,
+    /// The port of this machine that leads to k3s's API server; a free one unless told otherwise.
+    #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "PORT")]
+    pub k3s_port: u16,
+    /// How long k3s may take until it is ready: seconds.
+    #[arg(long, default_value_t = 180, value_name = "SECONDS")]
+    pub k3s_timeout: u64,
+    /// An archive of images for k3s's own containers, as `docker save` writes it; may be given more than once.
+    #[arg(long, value_name = "FILE")]
+    pub image_archive: Vec<PathBuf>,
+    /// Whether all scenarios share k3s, or each is given one of its own.
+    #[arg(long, default_value = "run", value_name = "WHAT")]
+    pub isolate: IsolateArg,
+}
+
+/// How k3s runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum K3sModeArg {
+    /// In full where the Docker engine runs privileged containers, else the control plane alone.
+    Auto,
+    /// With a kubelet of its own, in a privileged container.
+    Full,
+    /// Without a kubelet: our simulated nodes are its nodes. Needs no privileges.
+    ControlPlane,
+}
+
+/// What has k3s to itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum IsolateArg {
+    /// The run: one for all scenarios.
+    Run,
+    /// Each scenario: slow, and nothing is left over from the one before.
+    Cluster,
 }
 
 /// The kinds of cluster there are.
@@ -38,6 +78,8 @@ pub enum ClusterArg {
     Kubeconfig,
     /// One made of the `etcd` and the `kube-apiserver` in `KUBEBUILDER_ASSETS` or `PATH`.
     Local,
+    /// k3s, in a container made for the run.
+    K3s,
 }
 
 /// The clusters of a run, as meant.
@@ -49,6 +91,13 @@ pub enum ClusterSettings {
     Kubeconfig(kubeconfig::Settings),
     /// One made of programs that are here.
     Local(Places),
+    /// k3s in a container.
+    K3s {
+        /// How it is run.
+        settings: k3s::Settings,
+        /// What has it to itself.
+        isolate: IsolateArg,
+    },
 }
 
 impl ClusterSettings {
@@ -72,6 +121,21 @@ impl From<ClusterArgs> for ClusterSettings {
                 assets: std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from),
                 path: std::env::var_os("PATH"),
             }),
+            ClusterArg::K3s => Self::K3s {
+                settings: k3s::Settings {
+                    image: args.k3s_image,
+                    mode: match args.k3s_mode {
+                        K3sModeArg::Auto => k3s::Wanted::Auto,
+                        K3sModeArg::Full => k3s::Wanted::Exactly(k3s::Mode::Full),
+                        K3sModeArg::ControlPlane => k3s::Wanted::Exactly(k3s::Mode::ControlPlane),
+                    },
+                    archives: args.image_archive,
+                    port: args.k3s_port,
+                    engine: std::env::var("DOCKER_HOST").ok(),
+                    patience: Duration::from_secs(args.k3s_timeout),
+                },
+                isolate: args.isolate,
+            },
         }
     }
 }

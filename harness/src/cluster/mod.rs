@@ -3,6 +3,7 @@
 pub mod access;
 pub mod embedded;
 pub mod foreign;
+pub mod k3s;
 pub mod kubeconfig;
 pub mod local;
 

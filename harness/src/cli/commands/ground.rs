@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
 
 use super::Failure;
 use crate::cli::cluster::ClusterSettings;
+use crate::cli::printer::Printer;
 use crate::cluster::access::Provider;
 use crate::cluster::embedded::door;
+use crate::cluster::k3s::{self, K3sError};
 use crate::cluster::kubeconfig::{self, KubeconfigError};
 use crate::cluster::local::{Local, LocalSettings};
 use crate::sim::seed::RunId;
@@ -26,11 +29,15 @@ impl Ground {
     ///
     /// # Errors
     /// [`Failure::Input`] where it must not be used, [`Failure::Environment`] where it cannot be.
-    pub(super) fn open(settings: &ClusterSettings) -> Result<Self, Failure> {
+    pub(super) fn open(
+        settings: &ClusterSettings,
+        interrupt: &CancellationToken,
+        printer: &Printer,
+    ) -> Result<Self, Failure> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.map_err(|source| failed("cannot start the runtime", source))?;
         let run = RunId::random();
-        let Some(provider) = runtime.block_on(provide(settings, &run))? else {
+        let Some(provider) = runtime.block_on(provide(settings, &run, interrupt, printer))? else {
             return Ok(Self { stage: Arc::new(BuiltIn), behind: None });
         };
         let stage = Arc::new(OnCluster::new(provider.access(), run, Placed::InProcess));
@@ -49,7 +56,12 @@ impl Ground {
 }
 
 /// What is behind the cluster that scenarios share; none where each has its own.
-async fn provide(settings: &ClusterSettings, run: &RunId) -> Result<Option<Box<dyn Provider>>, Failure> {
+async fn provide(
+    settings: &ClusterSettings,
+    run: &RunId,
+    interrupt: &CancellationToken,
+    printer: &Printer,
+) -> Result<Option<Box<dyn Provider>>, Failure> {
     Ok(Some(match settings {
         ClusterSettings::Embedded => return Ok(None),
         ClusterSettings::Kubeconfig(settings) => match kubeconfig::start(settings).await {
@@ -59,6 +71,16 @@ async fn provide(settings: &ClusterSettings, run: &RunId) -> Result<Option<Box<d
             }
             Err(error) => return Err(failed("cannot use the cluster", error)),
         },
+        ClusterSettings::K3s { settings, .. } => {
+            match k3s::start(settings, run, interrupt, &|text| printer.note(text)).await {
+                Ok(k3s) => Box::new(k3s),
+                // As a scenario that was cut short.
+                Err(error @ K3sError::Interrupted) => {
+                    return Err(Failure::Refused { what: error.to_string(), source: None });
+                }
+                Err(error) => return Err(failed("cannot run k3s", error)),
+            }
+        }
         ClusterSettings::Local(places) => {
             let token = door::token().map_err(|source| failed("cannot start a control plane", source))?;
             let settings = LocalSettings { places: places.clone(), run: run.to_string(), token };

@@ -72,7 +72,7 @@ pub fn run(settings: &RunSettings, printer: &Printer) -> Result<Exit, Failure> {
         path: settings.path.clone(),
         interrupt: interrupt_on_signal(),
     };
-    let ground = Ground::open(&settings.cluster)?;
+    let ground = Ground::open(&settings.cluster, &options.interrupt, printer)?;
     let mut terminal = Terminal::new(printer, settings.verbose, suite.plans.len());
     let summary = runner::run(suite.plans, &ground.stage, &options, &mut terminal);
     ground.close()?;
