@@ -57,8 +57,10 @@ fn without_engine() -> Vec<Trial> {
 }
 
 fn with_engine(lacking: Option<&str>) -> Vec<Trial> {
-    let cases: [(&str, Case); 10] = [
+    let cases: [(&str, Case); 12] = [
         ("scenarios_run_on_k3s_and_nothing_of_it_stays", passes),
+        ("a_scenario_that_fails_on_k3s_leaves_no_container_either", fails),
+        ("an_interrupted_run_removes_k3s", interrupted),
         ("k3s_is_removed_when_somebody_stops_waiting_for_it", interrupted_while_starting),
         ("k3s_that_dies_at_start_is_shown_with_its_last_lines", dies),
         ("k3s_that_never_writes_its_kubeconfig_is_not_waited_for_for_ever", idles),
@@ -149,11 +151,19 @@ fn no_archive() -> Outcome {
 fn passes() -> Outcome {
     let image = image::of("", "passes")?;
     let (_directory, command) = run(&["--k3s-image", &image, "--k3s-mode", "control-plane"])?;
-    let text = ends(command, 0, &["k3s: ready at https://127.0.0.1:"])?;
+    let text = ends(command, 0, &["k3s: ready at https://127.0.0.1:", "1 passed"])?;
     clean("passes")?;
     let address = text.split("https://").nth(1).and_then(|rest| rest.split_whitespace().next());
     let address = address.ok_or("no address was said")?.trim_end_matches('/');
     if std::net::TcpStream::connect(address).is_ok() { Err("somebody still listens".into()) } else { Ok(()) }
+}
+
+fn fails() -> Outcome {
+    let image = image::of("", "fails")?;
+    let arguments = ["--k3s-image", &image, "--k3s-mode", "control-plane"];
+    let (_directory, command) = scenario("Nobody says this", "2s", &arguments)?;
+    ends(command, 1, &["1 failed", "Nobody says this"])?;
+    clean("fails")
 }
 
 /// Starts it, and waits until it says something.
@@ -171,6 +181,18 @@ fn until(mut command: Command, said: &str) -> Result<(Child, BufReader<std::proc
 
 fn signal(child: &Child, signal: Signal) -> Outcome {
     Ok(kill(Pid::from_raw(i32::try_from(child.id())?), signal)?)
+}
+
+fn interrupted() -> Outcome {
+    let image = image::of("", "interrupted")?;
+    let arguments = ["--k3s-image", &image, "--k3s-mode", "control-plane"];
+    let (_directory, command) = scenario("Nobody says this", "10m", &arguments)?;
+    let (mut child, mut rest) = until(command, "k3s: ready at")?;
+    signal(&child, Signal::SIGINT)?;
+    let mut text = String::new();
+    rest.read_to_string(&mut text)?;
+    assert_eq!(child.wait()?.code(), Some(1), "{text}");
+    clean("interrupted")
 }
 
 fn interrupted_while_starting() -> Outcome {
@@ -255,10 +277,10 @@ fn privileges() -> Outcome {
     let (_directory, auto) = run(&["--k3s-image", &image])?;
     let (_other, full) = run(&["--k3s-image", &image, "--k3s-mode", "full"])?;
     if engine::is_privileged(&image) {
-        ends(auto, 0, &["(full)"])?;
-        ends(full, 0, &["(full)"])?;
+        ends(auto, 0, &["(full)", "1 passed"])?;
+        ends(full, 0, &["(full)", "1 passed"])?;
     } else {
-        ends(auto, 0, &["k3s runs without a kubelet of its own", "(control-plane)"])?;
+        ends(auto, 0, &["k3s runs without a kubelet of its own", "(control-plane)", "1 passed"])?;
         ends(full, 3, &["the engine runs no privileged container", "--k3s-mode control-plane"])?;
     }
     clean("privileges")
