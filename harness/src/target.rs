@@ -4,12 +4,17 @@
 mod agent;
 mod built_in;
 mod callback;
+mod command;
 mod fit;
 mod in_process;
 mod install;
+mod manifests;
 mod on_cluster;
 mod teller;
 
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +29,7 @@ pub use self::on_cluster::{OnCluster, Placed};
 use crate::cluster::Cluster;
 use crate::scenario::model::Time;
 use crate::scenario::plan::Plan;
+use crate::sim::clock::ScenarioClock;
 use crate::sli::scrape::Endpoint;
 
 /// Makes what a scenario runs on.
@@ -59,8 +65,24 @@ pub struct Remains {
     pub lines: Vec<String>,
 }
 
+/// What programs of this machine have of the run around them.
+#[derive(Clone, Debug, Default)]
+pub struct Outside {
+    /// The environment of this process, of which they see what they are meant to.
+    pub environment: BTreeMap<OsString, OsString>,
+    /// Where what operators write is kept, by the titles of their scenarios.
+    pub logs: Option<PathBuf>,
+}
+
+impl Outside {
+    /// Where programs are looked for.
+    pub fn path(&self) -> Option<&OsStr> {
+        self.environment.get(OsStr::new("PATH")).map(OsString::as_os_str)
+    }
+}
+
 /// What a run decides about a scenario's cluster.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Terms {
     /// Where uids, names and jitter come from.
     pub seed: u64,
@@ -68,6 +90,10 @@ pub struct Terms {
     pub epoch: Timestamp,
     /// The clock it goes by: in real time connections are sockets.
     pub time: Time,
+    /// That clock.
+    pub clock: ScenarioClock,
+    /// What is around it.
+    pub outside: Arc<Outside>,
 }
 
 /// What a scenario runs on.
@@ -113,8 +139,8 @@ pub trait Operator: Send {
     /// The user that the API server knows it as.
     fn user(&self) -> String;
 
-    /// The way to its metrics.
-    fn teller(&self) -> Arc<dyn Teller>;
+    /// The way to its metrics; none where nobody knows it.
+    fn teller(&self) -> Option<Arc<dyn Teller>>;
 
     /// Resolves when it ends although nobody told it to, with the reason.
     fn ended(&mut self) -> BoxFuture<'_, String>;

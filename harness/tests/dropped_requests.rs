@@ -37,7 +37,7 @@ fn measure(time: Time) -> Dropped {
         time: Some(time),
         wall_clock_limit: Duration::from_mins(2),
         interrupt: CancellationToken::new(),
-        path: None,
+        outside: Arc::default(),
         specs: Arc::default(),
         endpoint: None,
     };

@@ -27,7 +27,7 @@ use slipway::scenario::model::Time;
 use slipway::scenario::plan::Plan;
 use slipway::sim::seed::{RunId, RunSeed};
 use slipway::sli::spec;
-use slipway::target::{BuiltIn, OnCluster, Placed, Stage};
+use slipway::target::{BuiltIn, OnCluster, Outside, Placed, Stage};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
@@ -155,7 +155,7 @@ fn polling(directory: &Path) -> Vec<Trial> {
     let mut polling = |title: &str| {
         let mut plan = plans.remove(title)?;
         let source = json!({ "poll": { "interval": POLL_INTERVAL } });
-        plan.operator.as_mut()?.settings.insert("source".to_owned(), source);
+        plan.operator.as_mut()?.built_in_mut()?.settings.insert("source".to_owned(), source);
         plan.title.push_str(" (polling)");
         Some(trial(plan))
     };
@@ -180,7 +180,7 @@ fn outcome(plan: Plan, stage: &Arc<dyn Stage>, time: Option<Time>) -> Option<Out
         time,
         wall_clock_limit: Duration::from_mins(2),
         interrupt: CancellationToken::new(),
-        path: std::env::var_os("PATH"),
+        outside: Arc::new(Outside { environment: std::env::vars_os().collect(), logs: None }),
     };
     let summary = runner::run(vec![plan], stage, &options, &mut Silent);
     summary.records.into_iter().next().and_then(|record| record.outcome)

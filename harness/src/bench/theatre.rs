@@ -10,10 +10,11 @@ use super::{BenchError, Memory, Outcome, Phase};
 use crate::cluster::Cluster;
 use crate::scenario::diagnostic::{Place, SourceFile};
 use crate::scenario::expression::Bindings;
-use crate::scenario::model::{Identity, OperatorSpec, Time};
+use crate::scenario::model::{OperatorSpec, Time};
 use crate::scenario::node::NodeSpec;
+use crate::scenario::operator::{OperatorPlan, Which};
 use crate::scenario::plan::Plan;
-use crate::sim::clock::epoch;
+use crate::sim::clock::{ScenarioClock, epoch};
 use crate::sli::exposition::Series;
 use crate::sli::observed::Recorder;
 use crate::sli::session::Session;
@@ -47,7 +48,8 @@ impl Theatre {
         seed: u64,
     ) -> Result<Self, BenchError> {
         let plan = plan(controllers, nodes, time);
-        let terms = Terms { seed, epoch: epoch(time == Time::Virtual), time };
+        let (epoch, clock) = (epoch(time == Time::Virtual), ScenarioClock::start());
+        let terms = Terms { seed, epoch, time, clock, outside: Arc::default() };
         let raised = BuiltIn.raise(&plan, terms).await?;
         let missing = || BenchError::Operator("there is no operator".to_owned());
         let operator = raised.operator.ok_or_else(missing)?;
@@ -83,9 +85,11 @@ impl Theatre {
         let done = tokio::select! {
             done = work => done,
             ended = self.operator.ended() => Err(BenchError::Operator(ended)),
-            never = sample(teller.as_ref(), sample_every, &mut self.session, &self.specs) => match never {},
+            never = sample(teller.as_deref(), sample_every, &mut self.session, &self.specs) => match never {},
         };
-        if let Some(answer) = teller.metrics().await {
+        if let Some(teller) = teller
+            && let Some(answer) = teller.metrics().await
+        {
             self.session.told(answer, &self.specs);
         }
         done
@@ -104,9 +108,11 @@ impl Theatre {
     }
 }
 
-async fn sample(teller: &dyn Teller, every: Duration, session: &mut Session, specs: &[Spec]) -> Infallible {
+async fn sample(teller: Option<&dyn Teller>, every: Duration, session: &mut Session, specs: &[Spec]) -> Infallible {
     loop {
-        if let Some(answer) = teller.metrics().await {
+        if let Some(teller) = teller
+            && let Some(answer) = teller.metrics().await
+        {
             session.told(answer, specs);
         }
         tokio::time::sleep(every).await;
@@ -128,11 +134,14 @@ pub(super) fn calls(counts: &[Series]) -> Vec<Calls> {
 
 fn plan(controllers: &[String], nodes: Vec<NodeSpec>, time: Time) -> Plan {
     let file = SourceFile::new("slipway bench", String::new());
+    let place = Place { file: file.clone(), span: 0..0 };
+    let ours = OperatorSpec { controllers: controllers.to_vec(), ..OperatorSpec::default() };
+    let operator = OperatorPlan { place: place.clone(), stopped: false, which: Which::BuiltIn(Box::new(ours)) };
     Plan {
         title: "slipway bench".to_owned(),
         name: "bench".to_owned(),
         description: None,
-        place: Place { file: file.clone(), span: 0..0 },
+        place,
         file,
         time,
         seed: None,
@@ -141,12 +150,7 @@ fn plan(controllers: &[String], nodes: Vec<NodeSpec>, time: Time) -> Plan {
         bindings: Bindings::new(),
         nodes,
         faults: Vec::new(),
-        operator: Some(OperatorSpec {
-            controllers: controllers.to_vec(),
-            settings: std::collections::BTreeMap::new(),
-            identity: Identity::ServiceAccount,
-            stopped: false,
-        }),
+        operator: Some(operator),
         steps: Vec::new(),
     }
 }

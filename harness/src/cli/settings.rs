@@ -24,6 +24,10 @@ use crate::scenario::duration::{self, NotADuration};
 use crate::scenario::model::Time;
 use crate::sli::scrape::{Credentials, Endpoint, EndpointError, Scraper};
 use crate::sli::summary;
+use crate::target::Outside;
+
+/// Where, among what a run leaves behind, the operators' logs are.
+const OPERATOR_LOGS: &str = "operator";
 
 /// What is wrong with the arguments.
 #[derive(Debug, thiserror::Error)]
@@ -94,8 +98,8 @@ pub struct RunSettings {
     pub time: Option<TimeArg>,
     /// The limit on the machine's own clock.
     pub wall_clock_limit: Duration,
-    /// Where scripts look for their commands.
-    pub path: Option<OsString>,
+    /// What programs of this machine have of the run.
+    pub outside: Outside,
     /// Files of further indicators.
     pub specs: Vec<PathBuf>,
     /// The policy they are shown against, where there is one.
@@ -331,6 +335,8 @@ impl TryFrom<RunArgs> for RunSettings {
             None => std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
         };
         let summary = args.artifacts.join(summary::ALIAS);
+        let logs = Some(args.artifacts.join(OPERATOR_LOGS));
+        let outside = Outside { environment: std::env::vars_os().collect(), logs };
         let gate = args.gate.then(|| GateSettings {
             summary: summary.to_string_lossy().into_owned(),
             policy: args.policy.clone(),
@@ -361,7 +367,7 @@ impl TryFrom<RunArgs> for RunSettings {
             seed: args.seed,
             time: args.time,
             wall_clock_limit: Duration::from_secs(args.wall_clock_limit),
-            path: std::env::var_os("PATH"),
+            outside,
         })
     }
 }

@@ -2,7 +2,6 @@
 //! to the reports as if the scenarios had run one after the other, in the order of their titles.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -20,7 +19,7 @@ use crate::sim::clock::Stopwatch;
 use crate::sim::seed::RunSeed;
 use crate::sli::scrape::Endpoint;
 use crate::sli::spec::Spec;
-use crate::target::Stage;
+use crate::target::{Outside, Stage};
 
 /// How long a scenario that was told to end may take before it is left behind: its thread is spinning without ever
 /// giving way.
@@ -42,8 +41,8 @@ pub struct Options {
     pub time: Option<Time>,
     /// How long a scenario may take on the machine's clock, unless it lives by that clock and asks for more.
     pub wall_clock_limit: Duration,
-    /// Where scripts look for their commands: `PATH`.
-    pub path: Option<OsString>,
+    /// What programs of this machine have of the run.
+    pub outside: Arc<Outside>,
     /// What is measured.
     pub specs: Arc<[Spec]>,
     /// Where an operator elsewhere tells its metrics, for scenarios that bring none.
@@ -175,7 +174,7 @@ impl Dispatcher<'_> {
             time: self.options.time.unwrap_or(plan.time),
             stage: Arc::clone(&self.stage),
             cancel: cancel.clone(),
-            path: self.options.path.clone(),
+            outside: Arc::clone(&self.options.outside),
             specs: Arc::clone(&self.options.specs),
             endpoint: self.options.endpoint.clone(),
             plan,

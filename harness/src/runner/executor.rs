@@ -1,7 +1,6 @@
 //! Runs one scenario on its own cluster, step by step. It owns nothing of the run: it says what happened, and how it
 //! ended.
 
-use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +22,7 @@ use crate::sim::clock::{ScenarioClock, epoch};
 use crate::sli::scrape::Endpoint;
 use crate::sli::session::Session;
 use crate::sli::spec::Spec;
-use crate::target::{RaiseError, Raised, Remains, Stage, Terms};
+use crate::target::{Outside, RaiseError, Raised, Remains, Stage, Terms};
 
 /// As many of the operator's log lines as a report shows.
 const LOG_LINES: usize = 25;
@@ -57,8 +56,8 @@ pub(super) struct Assignment {
     pub(super) stage: Arc<dyn Stage>,
     /// Cut it short.
     pub(super) cancel: CancellationToken,
-    /// Where its scripts look for their commands.
-    pub(super) path: Option<OsString>,
+    /// What its programs have of the run.
+    pub(super) outside: Arc<Outside>,
     /// What is measured.
     pub(super) specs: Arc<[Spec]>,
     /// Where an operator elsewhere tells its metrics.
@@ -116,7 +115,13 @@ async fn perform(assignment: &Assignment, tell: &(impl Fn(Progress) + Send + Syn
     let log = Log::default();
     let _guard = log.collect(clock);
 
-    let terms = Terms { seed: assignment.seed, epoch: epoch(assignment.time == Time::Virtual), time: assignment.time };
+    let terms = Terms {
+        seed: assignment.seed,
+        epoch: epoch(assignment.time == Time::Virtual),
+        time: assignment.time,
+        clock,
+        outside: Arc::clone(&assignment.outside),
+    };
     let raised = tokio::select! {
         raised = assignment.stage.raise(plan, terms) => raised,
         () = assignment.cancel.cancelled() => {
@@ -140,7 +145,7 @@ async fn perform(assignment: &Assignment, tell: &(impl Fn(Progress) + Send + Syn
     let chronicle = Chronicle::begin(&raised.cluster.client(), clock);
     let specs = Arc::clone(&assignment.specs);
     let mut measuring = Measuring::begin(&raised, specs, assignment.endpoint.as_ref()).await;
-    let mut scene = Scene::new(plan, raised, assignment.path.as_deref());
+    let mut scene = Scene::new(plan, raised, assignment.outside.path());
 
     let mut took = None;
     let outcome = tokio::select! {
@@ -240,7 +245,11 @@ fn failure<'a>(
         let mut failure = Failure::new(trouble.message);
         let step = step.map(|step| &plan.steps[step]);
         failure.step = step.map(|step| step.title.clone());
-        failure.place = Some(step.map_or(&plan.place, |step| &step.place).clone());
+        // Before the first step there is only the operator that could have made trouble.
+        let operator = plan.operator.as_ref().filter(|_| step.is_none());
+        failure.step = failure.step.or_else(|| operator.map(|_| "operator start".to_owned()));
+        let place = step.map(|step| &step.place).or(operator.map(|operator| &operator.place));
+        failure.place = Some(place.unwrap_or(&plan.place).clone());
         failure.sections = trouble.sections;
         // What has happened already but has not been looked at yet belongs to the report.
         for _ in 0..64 {

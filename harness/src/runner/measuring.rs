@@ -23,13 +23,15 @@ impl Measuring {
         let operator = raised.operator.as_ref();
         let user = operator.map(|operator| operator.user()).unwrap_or_default();
         raised.cluster.observe(Arc::clone(&recorder), &user);
-        let (teller, session) = match (operator, endpoint) {
-            (Some(operator), _) => (Some(operator.teller()), Session::new(true)),
+        let own = operator.and_then(|operator| operator.teller());
+        let is_own = own.is_some();
+        let (teller, session) = match (own, endpoint) {
+            (Some(teller), _) => (Some(teller), Session::new(true)),
             (None, Some(endpoint)) => (Some(elsewhere(endpoint, raised.cluster.client())), Session::joined()),
             (None, None) => (None, Session::new(false)),
         };
         let mut measuring = Self { recorder, teller, session, specs };
-        if operator.is_none() {
+        if !is_own {
             // What it has counted until here is not this scenario's.
             measuring.ask().await;
         }

@@ -99,7 +99,9 @@ impl<'a> Scene<'a> {
         match &step.action {
             Action::Operator(action) => self.operate(*action).await.map(|()| None),
             Action::ExpectMetric { series, value, within } => {
-                let Some(teller) = self.operator.as_ref().map(|operator| operator.teller()) else { return Ok(None) };
+                let Some(teller) = self.operator.as_ref().and_then(|operator| operator.teller()) else {
+                    return Err(Trouble::new("nobody knows where the operator tells its metrics"));
+                };
                 // An operator that is stopped tells nothing, and is no trouble of its own.
                 let looking = metrics::expect(&*teller, series, *value, *within);
                 with_operator(&mut self.operator, looking).await.map(|()| None)

@@ -1,5 +1,6 @@
 //! From a document to a plan: bindings filled in, checked against the schema, manifests read, expressions compiled.
 
+mod operator;
 mod step;
 
 use std::path::Path;
@@ -47,13 +48,14 @@ pub(super) fn compile(place: &Surroundings<'_>, mut document: Node, problems: &m
 
     let header = header(&document);
     let nodes = node_names(&document);
-    let clock = document.get("time").and_then(Node::text).unwrap_or("virtual");
+    let real_time = document.get("time").and_then(Node::text) == Some("real");
     let context = step::Context {
         place,
         bindings: &bindings,
         nodes: &nodes,
         has_operator: document.get("operator").is_some(),
-        real_time: clock == "real",
+        tells_metrics: document.at("/operator/controllers").is_some() || document.at("/operator/metrics").is_some(),
+        real_time,
     };
     let steps: Vec<_> = match document.get("steps").map(|steps| &steps.kind) {
         Some(Kind::List(items)) => {
@@ -65,7 +67,7 @@ pub(super) fn compile(place: &Surroundings<'_>, mut document: Node, problems: &m
         let span = document.place("/steps");
         problems.push(Problem::at(place.file, span, "a scenario without steps shows nothing").label("no steps"));
     }
-    operator(place, &document, problems);
+    let operator = operator::compile(place, &bindings, &document, real_time, problems);
     name(place.file, &document, problems);
     systems(place, &document, problems);
 
@@ -75,7 +77,9 @@ pub(super) fn compile(place: &Surroundings<'_>, mut document: Node, problems: &m
             problems.push(Problem::at(place.file, document.span.clone(), error.to_string()));
             None
         }
-        Ok(scenario) if problems.len() == before => Some(plan(place, &document, scenario, bindings, steps)),
+        Ok(scenario) if problems.len() == before => {
+            Some(Plan { operator, ..plan(place, &document, scenario, bindings, steps) })
+        }
         _ => None,
     }
 }
@@ -102,7 +106,7 @@ fn plan(
         bindings,
         nodes: scenario.nodes,
         faults: scenario.faults,
-        operator: scenario.operator,
+        operator: None,
         steps,
     }
 }
@@ -145,6 +149,7 @@ fn bindings(file: &SourceFile, document: &mut Node, problems: &mut Vec<Problem>)
 fn fill(file: &SourceFile, document: &mut Node, bindings: &Bindings, problems: &mut Vec<Problem>) -> Vec<Vec<String>> {
     let mut later: Vec<String> = Vec::new();
     let mut known = Vec::new();
+    let ports = operator::ports(document);
     let Kind::Map(entries) = &mut document.kind else { return known };
     for entry in entries.iter_mut().filter(|entry| entry.key != "bindings") {
         match (&mut entry.value.kind, entry.key.as_str()) {
@@ -156,6 +161,7 @@ fn fill(file: &SourceFile, document: &mut Node, bindings: &Bindings, problems: &
                     later.extend(bound.flat_map(Node::entries).map(|entry| entry.key.clone()));
                 }
             }
+            (_, "operator") => template::fill(file, &mut entry.value, bindings, &ports, problems),
             _ => template::fill(file, &mut entry.value, bindings, &[], problems),
         }
     }
@@ -178,26 +184,6 @@ fn node_names(document: &Node) -> Vec<String> {
     let first = list("nodes").iter().filter_map(|node| node.get("name"));
     let added = list("steps").iter().filter_map(|step| step.at("/addNode/name"));
     first.chain(added).filter_map(Node::text).map(str::to_owned).collect()
-}
-
-/// Controllers and settings that the operator does not have.
-fn operator(place: &Surroundings<'_>, document: &Node, problems: &mut Vec<Problem>) {
-    let Some(operator) = document.get("operator") else { return };
-    if let Some(Kind::List(controllers)) = operator.get("controllers").map(|node| &node.kind) {
-        let known = &place.vocabulary.controllers;
-        for node in controllers {
-            if let Some(name) = node.text().filter(|name| !known.iter().any(|known| known == name)) {
-                problems.push(
-                    Problem::at(place.file, node.span.clone(), format!("unknown controller `{name}`"))
-                        .label("unknown controller")
-                        .nearest(name, known.iter().map(String::as_str)),
-                );
-            }
-        }
-    }
-    if let Some(settings) = operator.get("settings") {
-        problems.extend(check(place.file, &place.vocabulary.settings, settings, "the operator's settings"));
-    }
 }
 
 fn name(file: &SourceFile, document: &Node, problems: &mut Vec<Problem>) {

@@ -36,25 +36,67 @@ pub(super) struct Reference<'a> {
     pub(super) generated_names: bool,
 }
 
-/// The objects of a manifest file.
+/// The objects of a manifest file beside the scenario or below.
 pub(super) fn from_file(reference: &Reference<'_>, problems: &mut Vec<Problem>) -> Vec<Value> {
     let Some(name) = reference.node.text() else { return Vec::new() };
-    let complain = |message: String| Problem::at(reference.file, reference.node.span.clone(), message);
-    let path = match confined(reference.directory, name) {
-        Ok(path) => path,
-        Err(Refusal::Outside) => {
-            let message = format!("the manifest `{name}` is outside the scenario's directory");
-            problems.push(complain(message).label("outside").help("put it beside the scenario or below"));
-            return Vec::new();
+    match confined(reference.directory, Reach::Directory, name) {
+        Ok(path) => read(reference, name, &path, problems),
+        Err(refusal) => {
+            problems.push(reference.refused(name, &refusal));
+            Vec::new()
         }
-        Err(Refusal::Unreadable(why)) => {
-            let problem = complain(format!("cannot read the manifest `{name}`: {why}")).label("unreadable");
-            let others = siblings(reference.directory, name);
-            problems.push(problem.nearest(name, others.iter().map(String::as_str)));
+    }
+}
+
+/// The objects of a manifest file of the project, or of every one in a directory, in the order of their names.
+pub(super) fn from_files(reference: &Reference<'_>, problems: &mut Vec<Problem>) -> Vec<Value> {
+    let Some(name) = reference.node.text() else { return Vec::new() };
+    let path = match confined(reference.directory, Reach::Project, name) {
+        Ok(path) => path,
+        Err(refusal) => {
+            problems.push(reference.refused(name, &refusal));
             return Vec::new();
         }
     };
-    let text = match fs::read_to_string(&path) {
+    if !path.is_dir() {
+        return read(reference, name, &path, problems);
+    }
+    let entries = fs::read_dir(&path).into_iter().flatten().filter_map(Result::ok);
+    let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    // What kustomize reads is no manifest.
+    let is_yaml =
+        |name: &str| Path::new(name).extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
+    names.retain(|name| is_yaml(name) && !name.starts_with("kustomization."));
+    names.sort();
+    if names.is_empty() {
+        let message = format!("there is no manifest in `{name}`");
+        problems.push(Problem::at(reference.file, reference.node.span.clone(), message).label("empty"));
+    }
+    let files = names.iter().map(|file| (format!("{}/{file}", name.trim_end_matches('/')), path.join(file)));
+    files.flat_map(|(name, path)| read(reference, &name, &path, problems)).collect()
+}
+
+impl Reference<'_> {
+    fn refused(&self, name: &str, refusal: &Refusal) -> Problem {
+        let complain = |message: String| Problem::at(self.file, self.node.span.clone(), message);
+        match refusal {
+            Refusal::Outside(reach) => {
+                let message = format!("the manifest `{name}` is outside {}", reach.what());
+                complain(message).label("outside").help(reach.help())
+            }
+            Refusal::Unreadable(why) => {
+                let others = siblings(self.directory, name);
+                let problem = complain(format!("cannot read the manifest `{name}`: {why}")).label("unreadable");
+                problem.nearest(name, others.iter().map(String::as_str))
+            }
+        }
+    }
+}
+
+/// The objects of the file at a path, which is called as it was named.
+fn read(reference: &Reference<'_>, name: &str, path: &Path, problems: &mut Vec<Problem>) -> Vec<Value> {
+    let complain = |message: String| Problem::at(reference.file, reference.node.span.clone(), message);
+    let text = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) => {
             problems
@@ -82,18 +124,65 @@ pub(super) fn from_file(reference: &Reference<'_>, problems: &mut Vec<Problem>) 
         .collect()
 }
 
-enum Refusal {
-    Outside,
+/// How far from its own directory a scenario may reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// Not at all.
+    Directory,
+    /// As far as the project goes that it is part of: the nearest directory above with a `.git` in it, or where we were
+    /// started, whichever is further.
+    Project,
+}
+
+impl Reach {
+    fn what(self) -> &'static str {
+        match self {
+            Self::Directory => "the scenario's directory",
+            Self::Project => "the scenario's project",
+        }
+    }
+
+    fn help(self) -> &'static str {
+        match self {
+            Self::Directory => "put it beside the scenario or below",
+            Self::Project => "name one in the same repository, or below where `slipway` is started",
+        }
+    }
+}
+
+/// Why a path is not used.
+pub(super) enum Refusal {
+    /// It leads out of where it may lead.
+    Outside(Reach),
+    /// It cannot be read, for this reason.
     Unreadable(String),
 }
 
-/// The real path of a manifest, which must be below the scenario's directory, links included.
-fn confined(directory: &Path, name: &str) -> Result<PathBuf, Refusal> {
+impl Refusal {
+    /// What is wrong, and what to do.
+    pub(super) fn explain(&self) -> (String, &'static str) {
+        match self {
+            Self::Outside(reach) => (format!("it is outside {}", reach.what()), reach.help()),
+            Self::Unreadable(why) => (why.clone(), "it is meant from the scenario's directory"),
+        }
+    }
+}
+
+/// The real path of what is named in a scenario's directory, within reach, links included.
+pub(super) fn confined(directory: &Path, reach: Reach, name: &str) -> Result<PathBuf, Refusal> {
     let unreadable = |error: std::io::Error| Refusal::Unreadable(reason(&error));
     let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
-    let root = fs::canonicalize(directory).map_err(unreadable)?;
-    let path = fs::canonicalize(root.join(name)).map_err(unreadable)?;
-    if path.starts_with(&root) { Ok(path) } else { Err(Refusal::Outside) }
+    let here = fs::canonicalize(directory).map_err(unreadable)?;
+    let path = fs::canonicalize(here.join(name)).map_err(unreadable)?;
+    let root = match reach {
+        Reach::Directory => here,
+        Reach::Project => {
+            let project = here.ancestors().find(|above| above.join(".git").exists()).unwrap_or(&here).to_owned();
+            let started = fs::canonicalize(".").unwrap_or_else(|_| project.clone());
+            if project.starts_with(&started) { started } else { project }
+        }
+    };
+    if path.starts_with(&root) { Ok(path) } else { Err(Refusal::Outside(reach)) }
 }
 
 /// The files beside one that is not there, in the way it was named.

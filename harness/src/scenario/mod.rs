@@ -15,6 +15,7 @@ pub mod load;
 mod manifest;
 pub mod model;
 pub mod node;
+pub mod operator;
 pub mod partial;
 pub mod plan;
 pub mod template;

@@ -3,6 +3,7 @@
 
 mod actions;
 mod expectations;
+mod operator;
 
 use std::collections::BTreeMap;
 
@@ -18,6 +19,7 @@ pub use self::expectations::{
     Consistently, EventPattern, Expect, ExpectEvents, ExpectFile, ExpectGone, ExpectLink, ExpectMetric, Never,
     PartialLink, Regarding,
 };
+pub use self::operator::{Identity, OperatorSpec, ReadySpec};
 use super::duration::Span;
 use super::node::NodeSpec;
 
@@ -126,34 +128,6 @@ pub enum FaultVerb {
     Patch,
     Delete,
     DeleteCollection,
-}
-
-/// The operator under test.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct OperatorSpec {
-    /// Which controllers run.
-    pub controllers: Vec<String>,
-    /// Settings of the operator, by name.
-    #[serde(default)]
-    pub settings: BTreeMap<String, Value>,
-    /// With whose rights it runs.
-    #[serde(default, rename = "as")]
-    pub identity: Identity,
-    /// Not started before a step says `operator: start`.
-    #[serde(default)]
-    pub stopped: bool,
-}
-
-/// With whose rights the operator runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum Identity {
-    /// With those of its own service account, as the manifests it is shipped with grant them.
-    #[default]
-    ServiceAccount,
-    /// With an administrator's.
-    Admin,
 }
 
 /// One thing that happens or must hold: a name, and exactly one of the other fields.

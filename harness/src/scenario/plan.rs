@@ -9,10 +9,11 @@ use super::diagnostic::{Place, SourceFile};
 use super::expression::{Bindings, Expression};
 use super::forms::{Count, Pattern};
 use super::model::{
-    EventPattern, ExpectError, ExpectFile, ExpectLink, Fault, OperatorAction, OperatorSpec, PatchType, PortRef,
-    Propagation, Regarding, Script, Time, Verdict,
+    EventPattern, ExpectError, ExpectFile, ExpectLink, Fault, OperatorAction, PatchType, PortRef, Propagation,
+    Regarding, Script, Time, Verdict,
 };
 use super::node::NodeSpec;
+use super::operator::{OperatorPlan, Which};
 use crate::sli::selector::Selector;
 
 /// A scenario ready to run.
@@ -43,15 +44,19 @@ pub struct Plan {
     /// What befalls requests.
     pub faults: Vec<Fault>,
     /// The operator.
-    pub operator: Option<OperatorSpec>,
+    pub operator: Option<OperatorPlan>,
     /// The steps.
     pub steps: Vec<Step>,
 }
 
 impl Plan {
-    /// Whether a step runs a program of its own, which lives in real time.
-    pub fn has_script(&self) -> bool {
-        self.steps.iter().any(|step| matches!(step.action, Action::Script { .. }))
+    /// What of it is a program of its own, which lives in real time: a script, or the operator.
+    pub fn outsider(&self) -> Option<&'static str> {
+        let has_script = self.steps.iter().any(|step| matches!(step.action, Action::Script { .. }));
+        match self.operator.as_ref().map(|operator| &operator.which) {
+            Some(Which::Command(_)) => Some("a command as its operator"),
+            _ => has_script.then_some("a script"),
+        }
     }
 }
 

@@ -16,11 +16,12 @@ use slipway_operator::runtime::{Controller, Door, Doors, Settings};
 
 use super::in_process::{CONTROLLERS, InProcess, settings};
 use super::install::{Asked, Installer, WEBHOOKS, WEBHOOKS_PORT};
-use super::{Operator, RaiseError, Raised, Stage, Terms, agent};
+use super::{Operator, RaiseError, Raised, Stage, Terms, agent, command};
 use crate::cluster::Cluster;
 use crate::cluster::embedded::node::tcp::Medium;
 use crate::cluster::embedded::{self, services::Answerer};
-use crate::scenario::model::{Fault, FaultVerb, Time};
+use crate::scenario::model::{Fault, FaultVerb, OperatorSpec, Time};
+use crate::scenario::operator::Which;
 use crate::scenario::plan::Plan;
 
 /// What the operator's log lines have in common.
@@ -68,20 +69,36 @@ async fn raise(plan: &Plan, terms: Terms) -> Result<Raised, RaiseError> {
     let client = cluster.client();
     let installer = Installer { client: &client, run: None };
     installer.namespace(&plan.namespace).await?;
-    let operator = match &plan.operator {
-        Some(spec) => {
-            let settings = settings(spec)?;
-            installer.install(&settings, &plan.namespace, &Asked::Service).await?;
-            let doors = Doors::default();
-            cluster.answer_for(NAMESPACE, WEBHOOKS, WEBHOOKS_PORT, behind(doors.webhooks.clone()));
-            let clock = OperatorClock::starting_at(terms.epoch);
-            let operator = InProcess::new(&cluster, spec.identity, settings, clock, doors);
-            Some(Box::new(operator) as Box<dyn Operator>)
+    let cluster = Arc::new(cluster);
+    let operator = match plan.operator.as_ref().map(|operator| &operator.which) {
+        Some(Which::BuiltIn(spec)) => Some(in_process(&installer, &cluster, spec, plan, &terms).await?),
+        Some(Which::Command(program)) => {
+            let cluster = Arc::clone(&cluster) as Arc<dyn Cluster>;
+            Some(command::put(program, plan, &plan.namespace, &cluster, &terms).await?)
+        }
+        Some(Which::Deployed(_)) => {
+            return Err(RaiseError::NotHere("an operator by manifests needs a cluster that runs its image".to_owned()));
         }
         None => None,
     };
     cluster.server().set_faults(plan.faults.iter().map(rule).collect());
-    Ok(Raised { cluster: Arc::new(cluster), operator, namespace: plan.namespace.clone() })
+    Ok(Raised { cluster, operator, namespace: plan.namespace.clone() })
+}
+
+/// The operator of this workspace, as a task of the scenario.
+async fn in_process(
+    installer: &Installer<'_>,
+    cluster: &embedded::Cluster,
+    spec: &OperatorSpec,
+    plan: &Plan,
+    terms: &Terms,
+) -> Result<Box<dyn Operator>, RaiseError> {
+    let settings = settings(spec)?;
+    installer.install(&settings, &plan.namespace, &Asked::Service).await?;
+    let doors = Doors::default();
+    cluster.answer_for(NAMESPACE, WEBHOOKS, WEBHOOKS_PORT, behind(doors.webhooks.clone()));
+    let clock = OperatorClock::starting_at(terms.epoch);
+    Ok(Box::new(InProcess::new(cluster, spec.identity, settings, clock, doors)))
 }
 
 /// A fault in the API server's words.

@@ -33,14 +33,15 @@ pub(super) fn misfit(plan: &Plan, offer: Offer) -> Option<String> {
         return Some(format!("it works in {}, which is the cluster's own", plan.namespace));
     }
     let Some(operator) = &plan.operator else { return None };
-    let drains = operator.controllers.iter().any(|controller| controller == "drain");
+    let ours = operator.built_in();
+    let drains = ours.is_some_and(|ours| ours.controllers.iter().any(|controller| controller == "drain"));
     let evicts = plan.steps.iter().any(|step| matches!(step.action, Action::Evict { .. }));
     let operates = plan.steps.iter().any(|step| matches!(step.action, Action::Operator(_)));
     match offer {
         Offer { deployed: true, .. } if operates || operator.stopped => {
             Some("it starts and stops the operator, which is not ours there".to_owned())
         }
-        Offer { deployed: true, .. } if !operator.settings.is_empty() => {
+        Offer { deployed: true, .. } if ours.is_some_and(|ours| !ours.settings.is_empty()) => {
             Some("it gives the operator settings, which has its own there".to_owned())
         }
         Offer { callback: false, deployed: false } if drains && evicts => Some(

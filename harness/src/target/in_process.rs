@@ -166,8 +166,8 @@ impl Operator for InProcess {
         self.user.clone()
     }
 
-    fn teller(&self) -> Arc<dyn Teller> {
-        Arc::new(Behind(self.doors.metrics.clone()))
+    fn teller(&self) -> Option<Arc<dyn Teller>> {
+        Some(Arc::new(Behind(self.doors.metrics.clone())))
     }
 
     fn ended(&mut self) -> BoxFuture<'_, String> {

@@ -15,12 +15,13 @@ use super::callback::Callback;
 use super::fit::{Offer, misfit};
 use super::in_process::{InProcess, settings};
 use super::install::{Asked, Installer};
-use super::{Operator, RaiseError, Raised, Remains, Stage, Terms, agent};
+use super::{Operator, RaiseError, Raised, Remains, Stage, Terms, agent, command};
 use crate::chain::chain;
 use crate::cluster::Cluster;
 use crate::cluster::access::Access;
 use crate::cluster::foreign::sweep::{Made, Rank, Sweeper};
 use crate::cluster::foreign::{self, claim};
+use crate::scenario::operator::Which;
 use crate::scenario::plan::Plan;
 use crate::sim::seed::RunId;
 
@@ -83,8 +84,9 @@ impl OnCluster {
             named => named.to_owned(),
         };
         self.claim(&client, &namespace).await?;
-        let operator = match &plan.operator {
-            Some(spec) if self.placed == Placed::InProcess => {
+        let which = plan.operator.as_ref().filter(|_| self.placed == Placed::InProcess).map(|operator| &operator.which);
+        let operator = match which {
+            Some(Which::BuiltIn(spec)) => {
                 let settings = settings(spec)?;
                 self.claim(&client, NAMESPACE).await?;
                 self.nobody_else(&client, &settings).await?;
@@ -105,7 +107,14 @@ impl OnCluster {
                 let operator = InProcess::new(&*cluster, spec.identity, settings, clock, doors);
                 Some(Box::new(operator) as Box<dyn Operator>)
             }
-            _ => None,
+            Some(Which::Command(program)) => {
+                let cluster = Arc::clone(&cluster) as Arc<dyn Cluster>;
+                Some(command::put(program, plan, &namespace, &cluster, &terms).await?)
+            }
+            Some(Which::Deployed(_)) => {
+                return Err(RaiseError::NotHere("an operator by manifests cannot be deployed yet".to_owned()));
+            }
+            None => None,
         };
         for node in &plan.nodes {
             let joined = cluster.join(node.clone()).await;

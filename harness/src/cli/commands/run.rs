@@ -46,9 +46,9 @@ pub fn run(settings: &RunSettings, printer: &Printer) -> Result<Exit, Failure> {
     }
 
     if matches!(settings.time, Some(TimeArg::Virtual))
-        && let Some(plan) = suite.plans.iter().find(|plan| plan.has_script())
+        && let Some((plan, what)) = suite.plans.iter().find_map(|plan| Some((plan, plan.outsider()?)))
     {
-        let what = format!("{} runs a script, which virtual time does not wait for", plan.title);
+        let what = format!("{} runs {what}, which virtual time does not wait for", plan.title);
         return Err(Failure::Input { what, source: None });
     }
     let specs: Arc<[Spec]> = measured::specs(&settings.specs)?.into();
@@ -69,7 +69,7 @@ pub fn run(settings: &RunSettings, printer: &Printer) -> Result<Exit, Failure> {
             None => None,
         },
         wall_clock_limit: settings.wall_clock_limit,
-        path: settings.path.clone(),
+        outside: Arc::new(settings.outside.clone()),
         interrupt: interrupt_on_signal(),
     };
     let ground = Ground::open(&settings.cluster, &options.interrupt, printer)?;

@@ -35,6 +35,8 @@ pub(super) struct Context<'a> {
     pub(super) nodes: &'a [String],
     /// Whether there is an operator to act on.
     pub(super) has_operator: bool,
+    /// Whether it tells its metrics.
+    pub(super) tells_metrics: bool,
     /// Whether the scenario runs on the machine's clock.
     pub(super) real_time: bool,
 }
@@ -346,6 +348,8 @@ impl Compiler<'_> {
     fn metric(&mut self, metric: &model::ExpectMetric) -> Option<(String, Action)> {
         if !self.context.has_operator {
             self.complain("", "the scenario has no `operator`", "whose metrics?");
+        } else if !self.context.tells_metrics {
+            self.complain("", "the scenario does not say where its operator tells its `metrics`", "where are they?");
         }
         let series = match metric.series.parse() {
             Ok(series) => series,
