@@ -5,7 +5,7 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::Node;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use slipway_benches::pod;
@@ -13,6 +13,7 @@ use slipway_operator::agent::host::{Link, Mac};
 use slipway_operator::api::agent::AgentSpec;
 use slipway_operator::api::hello::Hello;
 use slipway_operator::api::multinic::MultiNicNodeConfig;
+use slipway_operator::controllers::drain::pod::Pod;
 use slipway_operator::controllers::drain::{Asked, Decider};
 use slipway_operator::controllers::{hello, multinic};
 

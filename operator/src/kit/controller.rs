@@ -99,14 +99,13 @@ where
         Self { name, manager: manager.clone(), store, triggers }
     }
 
-    /// The controller of a kind of which there are many, and most of them of no interest. What `trim` leaves of an
-    /// object is all that is kept of it, and a change or deletion of an object wakes those that `wakes` names.
-    pub fn trimmed<I>(
+    /// The controller of a kind of which there are many, and most of them of no interest: a change or deletion of an
+    /// object wakes those that `wakes` names. All of them are kept, so their type says what is kept of them.
+    pub fn of_many<I>(
         manager: &Manager,
         name: &'static str,
         api: Api<K>,
         config: watcher::Config,
-        trim: impl FnMut(&mut K) + Send + 'static,
         wakes: impl Fn(&Store<K>, &K) -> I + Send + 'static,
     ) -> Self
     where
@@ -114,7 +113,7 @@ where
         I::IntoIter: Send + 'static,
     {
         let (store, writer) = reflector::store();
-        let objects = reflector::reflector(writer, manager.changes(name, api, config).modify(trim)).touched_objects();
+        let objects = reflector::reflector(writer, manager.changes(name, api, config)).touched_objects();
         let reader = store.clone();
         let woken = objects.flat_map(move |object| {
             let woken = object.ok().map(|object| wakes(&reader, &object).into_iter());

@@ -19,6 +19,9 @@ use super::health::{Check, Health};
 use super::metrics::Metrics;
 use super::source::Source;
 
+/// How many objects are asked for at once. A page is in memory as it arrives and as it is read, beside all that is kept.
+const PAGE: u32 = 100;
+
 /// Resolves when the operator is told to stop; any number of listeners.
 pub type Shutdown = Shared<BoxFuture<'static, ()>>;
 
@@ -90,6 +93,7 @@ impl Manager {
             synced: false,
         };
         cache.check.waiting("has not been listed yet");
+        let config = watcher::Config { page_size: Some(PAGE), ..config };
         let events = self.source.events(api, config).backoff(Again::default());
         events
             .scan(cache, |cache, event| {

@@ -10,6 +10,7 @@ pub mod error;
 pub mod fence;
 pub mod finalize;
 pub mod health;
+pub mod lean;
 pub mod manager;
 pub mod metrics;
 pub mod process;

@@ -3,7 +3,6 @@
 //! Every write is tied to the Pod as it was looked at: one that has changed since is looked at again, and one that is
 //! gone needs nothing any more.
 
-use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client, Resource, ResourceExt};
@@ -15,6 +14,7 @@ use crate::kit::{error, finalize};
 use super::intent::{Release, Step};
 use super::isolate::{self, Eviction};
 use super::measures::By;
+use super::pod::Pod;
 use super::{Ctx, FIELD_MANAGER, notices};
 
 /// What could not be written.

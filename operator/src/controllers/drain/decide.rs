@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
 
 use super::configuration::{Configuration, Invalid};
 use super::configured::{Found, Standing};
 use super::intent::{self, Intent, View};
 use super::plan::{self, Facts};
+use super::pod::Pod;
 
 /// What there is to do about a Pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
@@ -15,6 +14,7 @@ use crate::api::drain::{FINALIZER, FINALIZERS, Hold, Outcome, Released};
 use super::configuration::{FinalizerHolds, Problem, Terms};
 use super::configured::Standing;
 use super::measures::By;
+use super::pod::Pod;
 use super::ready::is_evicted;
 use super::selection::{Ignored, is_terminal, select};
 use super::turn::Peer;

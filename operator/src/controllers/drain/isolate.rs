@@ -14,7 +14,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::api::core::v1::{Pod, PodCondition, Service};
+use k8s_openapi::api::core::v1::{PodCondition, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
@@ -25,6 +25,7 @@ use serde_json::{Value, json};
 use crate::api::drain::{ISOLATED_AT, LABELS, SERVING, STATE};
 use crate::kit::{self, error};
 
+use super::pod::Pod;
 use super::workload::{self, Workload};
 
 #[cfg(test)]

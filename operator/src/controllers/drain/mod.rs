@@ -32,13 +32,13 @@ mod observe;
 pub mod overrides;
 pub mod pattern;
 mod plan;
+pub mod pod;
 mod ready;
 mod release;
 pub mod selection;
 mod sizes;
 #[cfg(test)]
 mod tests;
-mod trim;
 mod turn;
 mod wiring;
 pub mod workload;
@@ -47,8 +47,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::jiff::Timestamp;
+use kube::core::PartialObjectMeta;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, Resource, ResourceExt};
@@ -61,6 +62,7 @@ use self::configured::{Configured, Standing};
 use self::intent::{Intent, View, later};
 use self::measures::Measures;
 use self::memory::Memory;
+use self::pod::Pod;
 use self::turn::{Peer, are_peers};
 use crate::kit::admission::Reviewer;
 use crate::kit::backoff::Backoff;
@@ -141,6 +143,9 @@ impl Drain {
     }
 }
 
+/// The labels of every namespace.
+type Namespaces = Store<PartialObjectMeta<Namespace>>;
+
 /// What every look works with.
 struct Ctx {
     client: Client,
@@ -148,8 +153,8 @@ struct Ctx {
     reporter: Reporter,
     configured: Configured,
     measures: Measures,
-    namespaces: Store<Namespace>,
-    /// Every Pod, as far as anybody looks at it.
+    namespaces: Namespaces,
+    /// Every Pod.
     pods: Store<Pod>,
     memory: Memory,
 }
@@ -174,13 +179,13 @@ impl Ctx {
 }
 
 /// The labels of a Pod's namespace, where it is known.
-fn labels(namespaces: &Store<Namespace>, pod: &Pod) -> Option<BTreeMap<String, String>> {
+fn labels(namespaces: &Namespaces, pod: &Pod) -> Option<BTreeMap<String, String>> {
     let found = namespaces.get(&ObjectRef::new(pod.metadata.namespace.as_deref().unwrap_or_default()))?;
     Some(found.metadata.labels.clone().unwrap_or_default())
 }
 
 /// Whether there is anything to do about a Pod, now or later.
-fn is_of_interest(pod: &Pod, standing: &Standing, namespaces: &Store<Namespace>) -> bool {
+fn is_of_interest(pod: &Pod, standing: &Standing, namespaces: &Namespaces) -> bool {
     let labels = labels(namespaces, pod);
     if labels.is_none() && standing.configuration.namespaces.goes_by_labels() {
         return true;

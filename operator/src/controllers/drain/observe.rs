@@ -7,7 +7,7 @@
 use k8s_openapi::api::apps::v1::StatefulSet;
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim, Pod, Service};
+use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::storage::v1::VolumeAttachment;
 use k8s_openapi::jiff::Timestamp;
@@ -20,6 +20,7 @@ use super::intent::Drain;
 use super::isolate::{self, Eviction};
 use super::measures::By;
 use super::plan::{Facts, Questions};
+use super::pod::Pod;
 use super::turn::{self, Peer, Set};
 use super::workload::owner;
 use super::{Ctx, connections};

@@ -2,12 +2,12 @@
 //!
 //! An annotation is checked like the configuration. A bad one is told of, and what it would have changed stays as it is.
 
-use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
 use crate::api::drain::{CONNECTION_SOURCES, DRAIN_TIMEOUT_SECONDS, GRACE_PERIOD_SECONDS, MECHANISMS, SETTLE_SECONDS};
 
 use super::configuration::{Changes, Configuration, Invalid, Problem, Terms, integer, list};
+use super::pod::Pod;
 use super::workload::Workload;
 
 /// How this Pod drains, and what is wrong with its annotations.

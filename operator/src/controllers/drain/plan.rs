@@ -3,7 +3,6 @@
 //! What is not known is never taken for "no connections": where nobody can count them, a Pod stays for the grace period
 //! after it has left its Services, and where it cannot leave them, until its deadline.
 
-use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
@@ -14,6 +13,7 @@ use super::connections::{Found, Kind, Reading};
 use super::intent::{Drain, Step, later};
 use super::isolate::{self, Way};
 use super::measures::By;
+use super::pod::Pod;
 use super::ready::unready_since;
 use super::turn::{self, Peer, Set};
 use super::workload::WaitsFor;

@@ -1,11 +1,11 @@
 //! What a Pod's conditions say. Pure.
 
-use k8s_openapi::api::core::v1::{Pod, PodCondition};
+use super::pod::{DISRUPTION_TARGET, Pod, PodCondition, READY};
 use k8s_openapi::jiff::Timestamp;
 
 /// Since when the Pod is not ready; `None` while it is.
 pub(super) fn unready_since(pod: &Pod) -> Option<Timestamp> {
-    let ready = condition(pod, "Ready");
+    let ready = condition(pod, READY);
     if ready.is_some_and(|ready| ready.status == "True") {
         return None;
     }
@@ -16,7 +16,7 @@ pub(super) fn unready_since(pod: &Pod) -> Option<Timestamp> {
 
 /// Whether the Pod's deletion began as an eviction.
 pub(super) fn is_evicted(pod: &Pod) -> bool {
-    condition(pod, "DisruptionTarget").is_some_and(|condition| {
+    condition(pod, DISRUPTION_TARGET).is_some_and(|condition| {
         condition.status == "True" && condition.reason.as_deref() == Some("EvictionByEvictionAPI")
     })
 }

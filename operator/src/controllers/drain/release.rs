@@ -4,7 +4,6 @@
 //! first.
 
 use futures::StreamExt;
-use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
@@ -12,6 +11,7 @@ use kube::{Api, Client, ResourceExt};
 use crate::api::drain::{FINALIZERS, Hold, LABELS};
 use crate::kit::error;
 
+use super::pod::Pod;
 use super::{apply, isolate};
 
 /// How many Pods are asked for at once.

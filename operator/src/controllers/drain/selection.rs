@@ -4,12 +4,12 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
 use crate::api::drain::{LAST_UPDATED, MANAGED, MANAGED_LABEL, RESOURCE_NAME, VPA_OBSERVED_CONTAINERS, VPA_UPDATES};
 
 use super::configuration::Configuration;
+use super::pod::{MIRROR, Pod};
 use super::sizes;
 
 /// Why a Pod is drained.
@@ -55,7 +55,6 @@ pub enum Ignored {
 /// The label whose value names a program, and the one that names who made its Pod; either names this operator.
 const OWN_LABELS: [&str; 2] = ["app.kubernetes.io/name", "app.kubernetes.io/managed-by"];
 const OWN_NAME: &str = "slipway-operator";
-const MIRROR: &str = "kubernetes.io/config.mirror";
 
 /// Whether a Pod in a namespace with these labels is drained.
 ///

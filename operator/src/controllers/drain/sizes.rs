@@ -2,7 +2,9 @@
 //!
 //! A guess, and off unless it is turned on: plenty of people write `75m` and `1G`.
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+
+use super::pod::Pod;
 
 /// People ask for CPU in steps of this many thousandths.
 const MILLICORES_STEP: u128 = 50;
@@ -14,11 +16,11 @@ pub(super) fn look_computed(pod: &Pod) -> bool {
     let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
     let requests = containers.filter_map(|container| container.resources.as_ref()?.requests.as_ref());
     requests.into_iter().any(|requests| {
-        let odd = |resource: &str, scale: u128, step: u128| {
-            let thousandths = requests.get(resource).and_then(|quantity| thousandths(&quantity.0));
+        let odd = |amount: &Option<Quantity>, scale: u128, step: u128| {
+            let thousandths = amount.as_ref().and_then(|quantity| thousandths(&quantity.0));
             thousandths.is_some_and(|thousandths| thousandths % (step * scale) != 0)
         };
-        odd("cpu", 1, MILLICORES_STEP) || odd("memory", 1000, MEMORY_STEP)
+        odd(&requests.cpu, 1, MILLICORES_STEP) || odd(&requests.memory, 1000, MEMORY_STEP)
     })
 }
 

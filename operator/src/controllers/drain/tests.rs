@@ -9,7 +9,6 @@ mod releases;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -17,6 +16,7 @@ use crate::api::drain::{FINALIZER, REQUESTED_AT, REQUESTED_BY, SERVING};
 
 use super::configuration::Configuration;
 use super::configured::Standing;
+use super::pod::Pod;
 
 const UPDATER: &str = "system:serviceaccount:kube-system:vpa-updater";
 

@@ -4,11 +4,11 @@
 //! where it runs. A Pod that is not ready serves nobody and goes before its turn, as long as no other is on its way: a
 //! new size may be the very thing it needs.
 
-use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
 use crate::api::drain::{FINALIZERS, Hold};
 
+use super::pod::Pod;
 use super::ready::unready_since;
 use super::workload::{self, owner};
 

@@ -1,13 +1,14 @@
 //! What wakes the controller, and for whom: Pods that there is something to do about, the Pods that wait for them, and
 //! everybody when the configuration or the labels of a namespace change.
 //!
-//! Most Pods of a cluster are nobody's business here. They are kept, trimmed, because a change of the configuration may
+//! Most Pods of a cluster are nobody's business here. They are kept, because a change of the configuration may
 //! make them so, but they are not reconciled.
 
 use std::sync::Arc;
 
 use futures::StreamExt;
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, ResourceExt};
@@ -20,28 +21,29 @@ use crate::kit::report::Reporter;
 use super::configured::Configured;
 use super::measures::{By, Measures};
 use super::memory::Memory;
+use super::pod::Pod;
 use super::turn::are_peers;
 use super::workload::Workload;
-use super::{CONTROLLER, Ctx, ERROR_BACKOFF, FIELD_MANAGER, RECONCILE_TIMEOUT, Settings, reconcile, trim};
+use super::{CONTROLLER, Ctx, ERROR_BACKOFF, FIELD_MANAGER, RECONCILE_TIMEOUT, Settings, reconcile};
 
 /// Runs the controller until it is told to stop, and then until the reconciles that are under way have ended.
 pub(super) async fn run(manager: Manager, settings: Settings, measures: Measures, configured: Configured) {
     let (namespaces, writer) = reflector::store();
     let only = manager.namespace.as_ref().map(|name| format!("metadata.name={name}"));
     let config = only.iter().fold(watcher::Config::default(), |config, only| config.fields(only));
-    let changed = manager.changes(CONTROLLER, Api::<Namespace>::all(manager.client.clone()), config);
-    let changed = reflector::reflector(writer, changed.modify(trim::namespace)).touched_objects();
+    let changed = manager.changes(CONTROLLER, Api::<PartialObjectMeta<Namespace>>::all(manager.client.clone()), config);
+    let only_labels = |namespace: &mut PartialObjectMeta<Namespace>| namespace.metadata.annotations = None;
+    let changed = reflector::reflector(writer, changed.modify(only_labels)).touched_objects();
 
     let (waiting, limits) = (configured.clone(), limits(&settings));
     let (pods, wakes) = (manager.scope::<Pod>(), configured.clone());
     let (looked_in, decides) = (namespaces.clone(), configured.clone());
-    let controller =
-        Controller::trimmed(&manager, CONTROLLER, pods, watcher::Config::default(), trim::pod, move |pods, pod| {
-            let Some(standing) = decides.now() else { return Vec::new() };
-            let own = super::is_of_interest(pod, &standing, &looked_in);
-            let own = own.then(|| ObjectRef::from_obj(pod));
-            own.into_iter().chain(waiting_for(pods, pod)).collect()
-        });
+    let controller = Controller::of_many(&manager, CONTROLLER, pods, watcher::Config::default(), move |pods, pod| {
+        let Some(standing) = decides.now() else { return Vec::new() };
+        let own = super::is_of_interest(pod, &standing, &looked_in);
+        let own = own.then(|| ObjectRef::from_obj(pod));
+        own.into_iter().chain(waiting_for(pods, pod)).collect()
+    });
     let store = controller.store();
     count_before_scrapes(&manager, &measures, store.clone());
     let ctx = Arc::new(Ctx {

@@ -2,10 +2,11 @@
 
 use std::fmt;
 
-use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::ResourceExt;
 use serde::Deserialize;
+
+use super::pod::Pod;
 
 /// The kinds of workload that are drained in ways of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]

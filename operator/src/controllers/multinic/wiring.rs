@@ -1,13 +1,13 @@
 //! What wakes the controller, and for whom: configurations, and the Jobs, Pods and Nodes that belong to them.
 //!
 //! Jobs and Pods wake every configuration of their node, not only the one they were made for: another one may be waiting
-//! for them to go.
+//! for them to go. That they changed is all that is asked for: what they are is read when it is looked at.
 
 use std::sync::Arc;
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Node, Pod};
-use kube::core::DeserializeGuard;
+use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher;
 use kube::{Api, ResourceExt};
@@ -39,9 +39,9 @@ pub async fn run(manager: Manager, settings: Settings) {
     });
     let (of_job, of_pod, of_node) = (store.clone(), store.clone(), store);
     controller
-        .watches(manager.scope::<Job>(), agents.clone(), move |job| of_agent(&of_job, &job))
-        .watches(manager.scope::<Pod>(), agents, move |pod| of_agent(&of_pod, &pod))
-        .watches(Api::<Node>::all(manager.client.clone()), watcher::Config::default(), move |node| {
+        .watches(manager.scope::<PartialObjectMeta<Job>>(), agents.clone(), move |job| of_agent(&of_job, &job))
+        .watches(manager.scope::<PartialObjectMeta<Pod>>(), agents, move |pod| of_agent(&of_pod, &pod))
+        .watches(Api::<PartialObjectMeta<Node>>::all(manager.client.clone()), watcher::Config::default(), move |node| {
             with_node_label(&of_node, &labels::node_label(&node.name_any()))
         })
         .run(limits, move |object| reconcile(object, Arc::clone(&ctx)))

@@ -21,11 +21,11 @@ mod tests;
 use std::fmt;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use kube::Client;
 
 pub use self::source::{Endpoints, Envoy, Gauge, Grpc, Http, Kind, Linkerd, Path, Scheme, Sockets, Source};
+use super::pod::Pod;
 use crate::kit::error::{chain, message};
 
 /// How long one source may take. A probe that hangs must not hold up a Pod that is idle.

@@ -2,13 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::api::core::v1::{Container, Pod};
-
+use super::super::pod::{Container, DEFAULT_CONTAINER, Pod};
 use super::mesh;
 use super::sockets::count::Ports;
-
-/// Where `kubectl exec` goes, too, unless told otherwise.
-const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 
 /// Containers and sidecars, in the order of the specification.
 fn containers(pod: &Pod) -> impl Iterator<Item = &Container> {

@@ -2,7 +2,7 @@
 //! reads only, so much and no more.
 
 use http_body_util::{BodyExt, Limited};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Status, StatusCause};
 use kube::api::{AttachParams, ListParams};
@@ -10,6 +10,7 @@ use kube::client::Body;
 use kube::{Api, Client, ResourceExt};
 use tokio::io::AsyncReadExt;
 
+use super::super::pod::Pod;
 use super::sockets::{COMMAND, table};
 use super::{Scheme, Unreadable, pod};
 
@@ -47,7 +48,7 @@ pub(super) async fn sockets(client: &Client, pod: &Pod, container: Option<&str>)
 }
 
 async fn print(client: &Client, pod: &Pod, container: &str) -> Result<table::Tables, Unreadable> {
-    let pods: Api<Pod> = Api::namespaced(client.clone(), &pod.namespace().unwrap_or_default());
+    let pods: Api<core::Pod> = Api::namespaced(client.clone(), &pod.namespace().unwrap_or_default());
     let params = AttachParams::default().stderr(false).container(container);
     let mut process = pods
         .exec(&pod.name_any(), COMMAND, &params)

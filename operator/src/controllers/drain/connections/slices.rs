@@ -1,7 +1,8 @@
 //! Whether Services send requests to a Pod, from their `EndpointSlice`s. Pure.
 
-use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+
+use super::super::pod::Pod;
 
 /// Whether the Pod is ready, and an address of a Service because of it.
 pub(super) fn is_served(pod: &Pod, slices: &[EndpointSlice]) -> bool {

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::policy::v1::Eviction;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
@@ -15,6 +14,7 @@ use crate::api::drain::{self, Outcome};
 
 use super::super::configuration::Configuration;
 use super::super::overrides;
+use super::super::pod::Pod;
 use super::super::selection::{Ignored, select};
 
 /// What is asked.

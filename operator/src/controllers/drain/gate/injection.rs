@@ -5,13 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::Pod;
 use kube::core::DynamicObject;
 use serde_json::{Value, json};
 
 use super::super::configuration::Configuration;
 use super::super::isolate::has_gate;
 use super::super::overrides;
+use super::super::pod::Pod;
 use super::super::selection::select;
 use super::super::workload::{WaitsFor, Workload};
 use crate::api::drain::SERVING;

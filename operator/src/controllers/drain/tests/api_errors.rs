@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Namespace;
 use kube::Client;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector;
@@ -50,8 +49,8 @@ fn ctx(client: Client, standing: Standing) -> Ctx {
     let (sender, configured) = Configured::channel();
     sender.send_replace(Some(standing));
     let clock = Clock::starting_at(after(1));
-    let (namespaces, _) = reflector::store::<Namespace>();
-    let (pods, _) = reflector::store::<Pod>();
+    let (namespaces, _) = reflector::store();
+    let (pods, _) = reflector::store();
     Ctx {
         reporter: Reporter::new(client.clone(), CONTROLLER, clock),
         client,
