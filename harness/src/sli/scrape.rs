@@ -94,7 +94,7 @@ pub enum ScrapeError {
         source: reqwest::Error,
     },
     /// An answer that is no success.
-    #[error("{address} answered {code}")]
+    #[error("{address} answered {code}{}", meaning(*code))]
     Refused {
         /// Who.
         address: String,
@@ -142,6 +142,16 @@ pub enum ScrapeError {
         #[source]
         source: ExpositionError,
     },
+}
+
+/// What an operator means that refuses, where that is known.
+fn meaning(code: u16) -> &'static str {
+    match code {
+        401 => ": it wants a token that the cluster vouches for",
+        403 => ": the token's account may not read its metrics",
+        404 => ": there are no metrics at that path",
+        _ => "",
+    }
 }
 
 /// Who is asked, and as whom.
