@@ -15,12 +15,20 @@ use super::commands::Failure;
 #[derive(Debug)]
 pub struct Printer {
     terminal: bool,
+    width: Option<usize>,
 }
 
 impl Printer {
     /// The printer of this process.
     pub fn standard() -> Self {
-        Self { terminal: std::io::stderr().is_terminal() && std::io::stdout().is_terminal() }
+        let width = terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| usize::from(width.0));
+        let terminal = std::io::stderr().is_terminal() && std::io::stdout().is_terminal();
+        Self { terminal, width: width.filter(|columns| *columns > 0) }
+    }
+
+    /// How many columns there are, where somebody watches; files and logs have as many as it takes.
+    pub fn width(&self) -> Option<usize> {
+        self.width
     }
 
     /// Whether a person watches: progress is drawn only then.
