@@ -7,7 +7,9 @@ use std::time::Duration;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use slipway::gate::checks::Direction;
 use slipway::gate::measurement::Measurement;
+use slipway::gate::noise::{Question, Tolerance, judge as compare};
 use slipway::gate::policy::Policy;
 use slipway::gate::verdict::{Grade, Inputs};
 use slipway::gate::{Case, Found, judge};
@@ -98,5 +100,27 @@ fn gate(bench: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, metrics, histogram, gate);
+fn noise(bench: &mut Criterion) {
+    let runs = |level: f64| -> Vec<f64> { (0..8).map(|at| level + 0.001 * f64::from(at)).collect() };
+    let (before, now) = (runs(0.2), runs(0.201));
+    let questions = [Question {
+        before: &before,
+        now: &now,
+        better: Direction::Lower,
+        tolerance: Tolerance { percent: 3.0, absolute: 0.0 },
+        detect_percent: 10.0,
+    }];
+    let draws = |_: usize| -> Box<dyn FnMut() -> u64> {
+        let mut state = 1_u64;
+        Box::new(move || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state
+        })
+    };
+    bench.bench_function("gate: tell 8 runs from 8", |bencher| {
+        bencher.iter(|| compare(black_box(&questions), 0.01, &draws));
+    });
+}
+
+criterion_group!(benches, metrics, histogram, gate, noise);
 criterion_main!(benches);

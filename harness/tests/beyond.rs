@@ -341,6 +341,37 @@ fn the_action_takes_a_program_as_it_is_and_refuses_a_version_that_is_none() {
 }
 
 #[test]
+fn the_action_fetches_a_release_and_takes_nothing_else_for_it() {
+    let place = Place::new();
+    let published = r#"
+        name=slipway-0.1.0-$(uname -m)-unknown-linux-gnu
+        mkdir -p "$name" o/slipway/releases/download/v0.1.0
+        printf '#!/bin/sh\necho slipway 0.1.0\n' > "$name/slipway" && chmod +x "$name/slipway"
+        tar --create --gzip --file "o/slipway/releases/download/v0.1.0/$name.tar.gz" "$name"
+        cd o/slipway/releases/download/v0.1.0 && sha256sum "$name.tar.gz" > SHA256SUMS"#;
+    let shell = |script: &str| Command::new("bash").args(["-euc", script]).current_dir(&place.0).output().unwrap();
+    assert!(shell(published).status.success());
+    let install = |version: &str| {
+        let output = Command::new("bash")
+            .arg(action().join("install"))
+            .env("RUNNER_TEMP", place.path("temp"))
+            .env("GITHUB_OUTPUT", place.path("outputs"))
+            .env("GITHUB_SERVER_URL", format!("file://{}", place.0.path().display()))
+            .envs([("SLIPWAY_PATH", ""), ("SLIPWAY_VERSION", version), ("ACTION_REPOSITORY", "o/slipway")])
+            .output()
+            .unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(install("v0.1.0"), (Some(0), String::new()));
+    assert!(fs::read_to_string(place.path("outputs")).unwrap().trim_end().ends_with("/slipway"));
+    let (code, said) = install("0.2.0");
+    assert!(code == Some(3) && said.contains("release 0.2.0 cannot be fetched"), "{said}");
+    assert!(shell("echo more >> o/slipway/releases/download/v0.1.0/*.tar.gz").status.success());
+    let (code, said) = install("0.1.0");
+    assert!(code == Some(1) && said.contains("is not what was published"), "{said}");
+}
+
+#[test]
 fn the_action_is_pinned_and_takes_no_input_for_a_command() {
     let text = fs::read_to_string(action().join("action.yml")).unwrap();
     let action: Value = serde_yaml::from_str(&text).unwrap();

@@ -1,7 +1,7 @@
 //! The files that commands about measurements read and write.
 
 use std::fs;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::gate::Found;
@@ -12,13 +12,19 @@ use crate::sli::summary::ALIAS;
 /// A measurement as it was found.
 pub type FoundMeasurement = Found<Result<Measurement, MeasurementError>>;
 
-/// Reads a file; the empty name is that of no file.
+/// As much as is read of one file: a summary has kilobytes.
+const BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Reads a file; the empty name is that of no file, and one without an end is given up.
 pub fn read(path: &Path) -> Found<Vec<u8>> {
     if path.as_os_str().is_empty() {
         return Found::Missing;
     }
-    match fs::read(path) {
-        Ok(bytes) => Found::Read(bytes),
+    let mut bytes = Vec::new();
+    let read = fs::File::open(path).and_then(|file| file.take(BYTES_MAX + 1).read_to_end(&mut bytes));
+    match read {
+        Ok(_) if bytes.len() as u64 > BYTES_MAX => Found::Unreadable(format!("it is larger than {BYTES_MAX} bytes")),
+        Ok(_) => Found::Read(bytes),
         Err(error) if error.kind() == ErrorKind::NotFound => Found::Missing,
         Err(error) => Found::Unreadable(error.to_string()),
     }
@@ -126,6 +132,14 @@ mod tests {
         let names: Vec<_> =
             found.iter().map(|path| path.strip_prefix(root).unwrap_or(path).display().to_string()).collect();
         assert_eq!(names, ["sli-summary.a.x.json", "sli-summary.b.x.json-1", "more/sli-summary.json", "named.json"]);
+    }
+
+    #[test]
+    fn a_file_without_an_end_is_given_up() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("sparse");
+        fs::File::create(&path).unwrap().set_len(8 << 30).unwrap();
+        assert!(matches!(read(&path), Found::Unreadable(why) if why.contains("larger than")));
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub fn combine(runs: Vec<Measurement>) -> Option<Measurement> {
         all.run_ids.extend(run.run_ids);
         if completeness(&run.collection_status) < completeness(&all.collection_status) {
             all.collection_status = run.collection_status;
+            all.blocked_reason = run.blocked_reason;
         }
         for one in run.indicators {
             match all.indicators.iter_mut().find(|other| other.id == one.id) {

@@ -1,6 +1,7 @@
 //! A verdict in plain language: what is wrong, by how much, against what, and what to do about it.
 
 use super::checks::Direction;
+use super::json::JsonError;
 use super::measurement::MeasurementError;
 use super::policy::{Policy, PolicyError};
 use super::verdict::{
@@ -14,6 +15,10 @@ use crate::sli::amount;
 pub struct Troubles {
     policy: Option<String>,
     measurement: Option<String>,
+    /// What to do about it.
+    remedy: &'static str,
+    /// Why collecting failed, as the measurement says.
+    blocked: String,
     baseline: Option<String>,
     /// Which way the indicators of the policy's rules get better.
     directions: Vec<(String, Direction)>,
@@ -30,6 +35,10 @@ impl Troubles {
             Found::Read(Err(error)) => Some(chain(error)),
             Found::Unreadable(why) => Some(why.clone()),
             Found::Read(Ok(_)) | Found::Missing => None,
+        };
+        let remedy = match &case.measurement {
+            Found::Read(Err(error)) => remedy(error),
+            _ => "let the tests write it anew, where it can be read",
         };
         let policy = match &case.policy {
             Found::Read((Err(error), _)) => Some(match error {
@@ -57,9 +66,15 @@ impl Troubles {
             }
             _ => Vec::new(),
         };
+        let blocked = match &case.measurement {
+            Found::Read(Ok(measured)) => measured.blocked_reason.clone(),
+            _ => String::new(),
+        };
         Self {
             policy,
             units,
+            remedy,
+            blocked,
             measurement: measurement(&case.measurement),
             baseline: case.baseline.as_ref().and_then(measurement),
             directions,
@@ -85,6 +100,19 @@ impl Troubles {
     }
 }
 
+/// What to do about a measurement that cannot be used.
+fn remedy(error: &MeasurementError) -> &'static str {
+    match error {
+        MeasurementError::Corrupt(JsonError::Syntax(error)) if error.is_eof() => {
+            "measure again; a run that was cut short leaves half a file"
+        }
+        MeasurementError::Corrupt(JsonError::Syntax(_)) => "measure again; NaN and infinities are no numbers of JSON",
+        MeasurementError::Schema(_) => "name the summary of a measurement with --summary",
+        MeasurementError::DuplicateId(_) => "give each indicator a name of its own, and measure again",
+        _ => "correct what writes it, and measure again",
+    }
+}
+
 /// An error with everything that caused it.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -98,20 +126,45 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 /// One line for each thing that is not as it should be, with advice below it; a single line where all is well.
 pub fn explain(verdict: &Verdict, troubles: &Troubles) -> Vec<String> {
-    let mut lines = vec![headline(verdict)];
-    lines.extend(
-        inputs(verdict, troubles).into_iter().flat_map(|(what, todo)| [format!("  ✗ {what}"), format!("      {todo}")]),
-    );
-    let told = verdict.checks.iter().filter(|check| check.status != CheckStatus::Pass);
-    lines.extend(told.flat_map(|check| [format!("  {} {}", sign(check), sentence(check, troubles)), advice(check)]));
+    let inputs = inputs(verdict, troubles);
+    let mut lines = vec![headline(verdict, inputs.is_empty())];
+    lines.extend(inputs.into_iter().flat_map(|(what, todo)| [format!("  ✗ {what}"), format!("      {todo}")]));
+    let told: Vec<&Check> = verdict.checks.iter().filter(|check| check.status != CheckStatus::Pass).collect();
+    for (at, check) in told.iter().enumerate() {
+        // What was left out for one reason is told once.
+        let alike = |other: &&&Check| left_out(other) && other.message == check.message;
+        if left_out(check) && told[..at].iter().any(|other| alike(&other)) {
+            continue;
+        }
+        let all: Vec<&str> = told[at..].iter().filter(alike).map(|check| check.metric.as_str()).collect();
+        if left_out(check) && all.len() > 1 {
+            let (count, why) = (all.len(), because(&check.message));
+            lines.push(format!("  {} {count} indicators were left out when they were measured{why}", sign(check)));
+            lines.push(format!("      {}", all.join(", ")));
+        } else {
+            lines.push(format!("  {} {}", sign(check), sentence(check, troubles)));
+            lines.push(advice(check));
+        }
+    }
     lines
 }
 
-fn headline(verdict: &Verdict) -> String {
+/// Whether a check is about an indicator that could not be measured.
+fn left_out(check: &Check) -> bool {
+    check.category == Category::ResultStatus && check.status == CheckStatus::NoGrade
+}
+
+/// A reason behind what it is the reason of.
+fn because(why: &str) -> String {
+    if why.is_empty() { String::new() } else { format!(": {why}") }
+}
+
+fn headline(verdict: &Verdict, is_whole: bool) -> String {
     let passed = verdict.checks.iter().filter(|check| check.status == CheckStatus::Pass).count();
     let all = verdict.checks.len();
     match verdict.gate_result {
-        Grade::Pass => format!("PASS: {passed} checks, nothing to complain about"),
+        Grade::Pass if is_whole => format!("PASS: {passed} checks, nothing to complain about"),
+        Grade::Pass => format!("PASS: {passed} checks; nothing was compared, as the policy does not ask for it"),
         Grade::Warn => format!("WARN: {passed} of {all} checks passed, nothing blocks"),
         Grade::Fail => format!("FAIL: {passed} of {all} checks passed"),
         Grade::NoGrade if all == 0 => "NO_GRADE: nothing could be judged".to_owned(),
@@ -123,7 +176,7 @@ fn headline(verdict: &Verdict) -> String {
 pub(super) fn inputs(verdict: &Verdict, troubles: &Troubles) -> Vec<(String, &'static str)> {
     let files = &verdict.input_refs;
     let baseline = files.baseline_file.as_deref().unwrap_or_default();
-    let because = |why: &Option<String>| why.as_ref().map_or(String::new(), |why| format!(": {why}"));
+    let because = |why: &Option<String>| because(why.as_deref().unwrap_or_default());
     let mut lines = Vec::new();
     let mut say = |what: String, todo: &'static str| lines.push((what, todo));
     for reason in &verdict.reasons {
@@ -145,7 +198,7 @@ pub(super) fn inputs(verdict: &Verdict, troubles: &Troubles) -> Vec<(String, &'s
                     files.measurement_summary,
                     because(&troubles.measurement)
                 ),
-                "measure again; a run that was cut short leaves half a file",
+                troubles.remedy,
             ),
             Reason::BaselineUnavailable => say(
                 format!("there is no baseline at {baseline}"),
@@ -207,14 +260,16 @@ pub(super) fn sentence(check: &Check, troubles: &Troubles) -> String {
         }
         (Category::Regression, CheckStatus::Fail, _) => format!("{metric} was 0 in the baseline, and is not any more"),
         (Category::Regression, ..) => format!("{metric} is not in both, this measurement and the baseline"),
-        (Category::Reliability, CheckStatus::NoGrade, _) => "the measurement says that it failed".to_owned(),
+        (Category::Reliability, CheckStatus::NoGrade, _) => {
+            format!("the measurement says that it failed{}", because(&troubles.blocked))
+        }
         (Category::Reliability, ..) => format!(
             "the measurement says it is {}; the policy asks for {}",
             if check.observed == Observed::Nothing { "nothing".to_owned() } else { check.observed.text() },
             check.expected.trim_start_matches(">= ")
         ),
         (Category::ResultStatus, status, _) => {
-            let reason = if check.message.is_empty() { String::new() } else { format!(": {}", check.message) };
+            let reason = because(&check.message);
             let how = match status {
                 CheckStatus::NoGrade => "was left out",
                 CheckStatus::Warn => "had a warning",

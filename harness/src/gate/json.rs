@@ -29,8 +29,8 @@ pub enum Json {
 /// Why a text cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum JsonError {
-    /// It is no JSON.
-    #[error("it is not complete JSON")]
+    /// It is no JSON, or half of one.
+    #[error("{}", if _0.is_eof() { "it is not complete JSON" } else { "it is no JSON" })]
     Syntax(#[from] serde_json::Error),
     /// A field has another type.
     #[error("{field} should be {wanted}, not {found}")]

@@ -74,6 +74,8 @@ pub struct Measurement {
     pub run_ids: Vec<String>,
     /// How far collecting came: `Complete`, `Partial` or `Failed`; empty where nothing is said.
     pub collection_status: String,
+    /// Why it came no further; empty where nothing is said.
+    pub blocked_reason: String,
     /// The indicators, in the file's order.
     pub indicators: Vec<Indicator>,
 }
@@ -123,7 +125,7 @@ impl Measurement {
         let json = Json::parse(bytes)?;
         let mut schema = "";
         let mut generated_at = None;
-        let (mut run_id, mut merged, mut collection_status) = (String::new(), Vec::new(), String::new());
+        let (mut run_id, mut merged, mut told) = (String::new(), Vec::new(), Reliability::default());
         let mut drafts = Vec::new();
         let known = ["schemaVersion", "generatedAt", "config", "reliability", "results", "warnings", "slipway"];
         for (name, value) in json.fields("the summary", &known)? {
@@ -131,7 +133,7 @@ impl Measurement {
                 "schemaVersion" => schema = value.text(name)?.unwrap_or(schema),
                 "generatedAt" => generated_at = time("generatedAt", value)?.or(generated_at),
                 "config" => config(value, &mut run_id)?,
-                "reliability" => reliability(value, &mut collection_status)?,
+                "reliability" => reliability(value, &mut told)?,
                 "slipway" => merged = runs_of(value),
                 "results" => drafts = value.items(name)?.iter().map(draft).collect::<Result<Vec<_>, _>>()?,
                 _ => value.texts(name)?,
@@ -143,7 +145,8 @@ impl Measurement {
         let generated_at = generated_at.filter(|time| !is_zero(*time)).ok_or(MeasurementError::NoTime)?;
         let run_ids =
             if merged.is_empty() { Some(run_id).filter(|id| !id.is_empty()).into_iter().collect() } else { merged };
-        Ok(Self { generated_at, run_ids, collection_status, indicators: indicators(drafts)? })
+        let Reliability { collection_status, blocked_reason } = told;
+        Ok(Self { generated_at, run_ids, collection_status, blocked_reason, indicators: indicators(drafts)? })
     }
 
     /// The values by id; indicators without one are left out.
@@ -260,9 +263,16 @@ fn config(json: &Json, run_id: &mut String) -> Result<(), MeasurementError> {
     Ok(())
 }
 
-fn reliability(json: &Json, collection_status: &mut String) -> Result<(), JsonError> {
+/// How far collecting came, and why no further.
+#[derive(Default)]
+struct Reliability {
+    collection_status: String,
+    blocked_reason: String,
+}
+
+fn reliability(json: &Json, told: &mut Reliability) -> Result<(), JsonError> {
     if *json == Json::Null {
-        collection_status.clear();
+        *told = Reliability::default();
     }
     let known = [
         "collectionStatus",
@@ -281,7 +291,12 @@ fn reliability(json: &Json, collection_status: &mut String) -> Result<(), JsonEr
         match name {
             "collectionStatus" => {
                 if let Some(status) = value.text(name)? {
-                    status.clone_into(collection_status);
+                    status.clone_into(&mut told.collection_status);
+                }
+            }
+            "blockedReason" => {
+                if let Some(reason) = value.text(name)? {
+                    reason.clone_into(&mut told.blocked_reason);
                 }
             }
             "missingInputs" | "skippedSLIs" => value.texts(name)?,

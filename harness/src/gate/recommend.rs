@@ -186,6 +186,7 @@ mod tests {
         Measurement {
             generated_at: jiff::Timestamp::UNIX_EPOCH,
             run_ids: Vec::new(),
+            blocked_reason: String::new(),
             collection_status: "Complete".to_owned(),
             indicators,
         }

@@ -116,7 +116,7 @@ fn of_metrics(spec: &Spec, told: &Told) -> Found {
         Compute::End => Ok(alone(at(last)?)),
         Compute::Max => {
             at(last)?;
-            Ok(alone(told.iter().filter_map(|scrape| at(scrape).ok()).fold(f64::NEG_INFINITY, f64::max)))
+            Ok(alone(told.iter().filter_map(|scrape| at(scrape).ok()).reduce(f64::max).unwrap_or(f64::NAN)))
         }
         Compute::Delta => Ok(alone(spec.inputs.iter().map(growth).sum::<Result<f64, _>>()?)),
         Compute::Count => {

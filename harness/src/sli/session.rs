@@ -9,8 +9,12 @@ use super::summary::Collected;
 /// What was collected while one scenario ran.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Session {
-    /// What the operator told, oldest first. Begins with nothing: the operator begins with the scenario.
+    /// What the operator told that was new, oldest first. Begins with nothing: the operator begins with the scenario.
     told: Vec<Scrape>,
+    /// How often the operator could be heard, the first time aside where it had counted before.
+    scrapes: usize,
+    /// Whether it had counted before, and has not been heard yet.
+    joins: bool,
     /// Why the operator could not be heard, each time.
     failures: Vec<String>,
     /// What the server saw.
@@ -27,13 +31,15 @@ impl Session {
 
     /// Nothing collected yet of an operator that runs already: what it has counted before is not this session's.
     pub fn joined() -> Self {
-        Self { told: Vec::new(), expected: true, ..Self::default() }
+        Self { joins: true, expected: true, ..Self::default() }
     }
 
     /// Takes down what the operator told; of that, what indicators ask for.
     pub fn told(&mut self, answer: Result<String, String>, specs: &[Spec]) {
         match answer.and_then(|text| Scrape::parse(&text).map_err(|error: ExpositionError| error.to_string())) {
             Ok(mut scrape) => {
+                // One number is no difference.
+                self.scrapes += usize::from(!std::mem::take(&mut self.joins));
                 scrape.series.retain(|series| specs.iter().any(|spec| spec.reads(&series.name)));
                 // What stays the same need not be kept twice.
                 if self.told.last() != Some(&scrape) {
@@ -45,14 +51,9 @@ impl Session {
         }
     }
 
-    /// How often the operator said something new.
-    fn scrapes(&self) -> usize {
-        self.told.len().saturating_sub(1)
-    }
-
     /// What one indicator comes to.
     pub fn measure(&self, spec: &Spec) -> Measured {
-        let told = if self.scrapes() == 0 { &[] } else { self.told.as_slice() };
+        let told = if self.scrapes == 0 { &[] } else { self.told.as_slice() };
         measure(spec, told, &self.seen)
     }
 }
@@ -70,14 +71,14 @@ pub fn seen(sessions: &[&Session]) -> Observations {
 pub fn together<'a>(specs: &'a [Spec], sessions: &[&Session]) -> Collected<'a> {
     let mut all = Session::default();
     for session in sessions {
-        if session.scrapes() > 0 {
+        if session.scrapes > 0 {
             all.told.extend(session.told.iter().cloned());
         }
         all.failures.extend(session.failures.iter().cloned());
         all.expected |= session.expected;
         all.seen.merge(&session.seen);
     }
-    let scrapes = sessions.iter().map(|session| session.scrapes()).sum();
+    let scrapes = sessions.iter().map(|session| session.scrapes).sum();
     let results = specs.iter().map(|spec| (spec, over(spec, &all, sessions))).collect();
     Collected { results, failures: all.failures, scrapes, expected: all.expected }
 }
@@ -143,6 +144,17 @@ mod tests {
         assert_eq!(value(&[&session], "reconcile_total_delta"), None, "one number is no difference");
         session.told(Ok("controller_runtime_reconcile_total 43\n".to_owned()), &specs);
         assert_eq!(value(&[&session], "reconcile_total_delta"), Some(3.0));
+    }
+
+    #[test]
+    fn an_operator_that_had_nothing_to_do_was_heard_all_the_same() {
+        let specs = spec::built_in().unwrap();
+        let mut session = Session::joined();
+        for _ in 0..3 {
+            session.told(Ok("controller_runtime_reconcile_total 40\n".to_owned()), &specs);
+        }
+        assert_eq!(value(&[&session], "reconcile_total_delta"), Some(0.0));
+        assert_eq!(together(&specs, &[&session]).scrapes, 2);
     }
 
     #[test]

@@ -130,7 +130,7 @@ fn write(
         format: "v4.4",
     };
     let summary = sli::Summary::new(config, together(&specs, &[session]));
-    for line in table(&summary, Against::default()) {
+    for line in table(&summary, Against::default(), printer.width()) {
         printer.line(line);
     }
     let written = match output {

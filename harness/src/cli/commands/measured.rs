@@ -77,6 +77,10 @@ pub(super) fn tell(
         format: "v4.4",
     };
     let mut measurement = summary::Summary::new(config, together(specs, &sessions));
+    // A measurement that went wrong fails nothing, which is why it is said aloud.
+    for warning in &measurement.warnings {
+        printer.note(format_args!("not measured: {warning}"));
+    }
     measurement.warnings.extend(provenance.and_then(Provenance::warning));
     let read = fs::read(&settings.policy).ok();
     let policy = read.and_then(|bytes| reading(base, &settings.policy, &bytes).0.ok());
@@ -95,7 +99,7 @@ pub(super) fn tell(
     };
     let values = before.as_ref().map(Measurement::values);
     let against = Against { policy: policy.as_ref(), baseline: values.as_ref() };
-    for line in indicators::table(&measurement, against) {
+    for line in indicators::table(&measurement, against, printer.width()) {
         printer.line(line);
     }
     let path = summary::write(directory, &measurement, "run").map_err(|error| failed(directory, error))?;
