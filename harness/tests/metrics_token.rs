@@ -1,5 +1,5 @@
-//! An operator that tells its metrics only to whom the cluster vouches for: it has each token reviewed (TokenReview) and its
-//! account's rights too (SubjectAccessReview), as real ones do. Slipway asks for the token (TokenRequest).
+//! An operator that tells its metrics only to whom the cluster vouches for: it has each token reviewed (`TokenReview`) and its
+//! account's rights too (`SubjectAccessReview`), as real ones do. Slipway asks for the token (`TokenRequest`).
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
