@@ -2,6 +2,7 @@
 
 pub mod bench;
 mod chain;
+pub mod clean;
 pub mod cli;
 pub mod cluster;
 pub mod event;

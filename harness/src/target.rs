@@ -21,6 +21,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
+use slipway_operator::runtime::Controller;
 use thiserror::Error;
 
 pub use self::agent::programs;
@@ -110,6 +111,11 @@ pub struct Raised {
 pub trait Teller: Send + Sync {
     /// Its metrics in Prometheus' text format; none while it does not run.
     fn metrics(&self) -> BoxFuture<'_, Option<Result<String, String>>>;
+}
+
+/// Finalizers that the built-in operator puts on objects.
+pub fn finalizers() -> Vec<String> {
+    Controller::ALL.iter().flat_map(|controller| controller.finalizers()).map(|one| (*one).to_owned()).collect()
 }
 
 /// Hears an operator that runs elsewhere, with a token of the cluster's where one has to be asked for.

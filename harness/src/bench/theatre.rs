@@ -10,7 +10,7 @@ use super::{BenchError, Memory, Outcome, Phase};
 use crate::cluster::Cluster;
 use crate::scenario::diagnostic::{Place, SourceFile};
 use crate::scenario::expression::Bindings;
-use crate::scenario::model::{OperatorSpec, Time};
+use crate::scenario::model::{Needs, OperatorSpec, Time};
 use crate::scenario::node::NodeSpec;
 use crate::scenario::operator::{OperatorPlan, Which};
 use crate::scenario::plan::Plan;
@@ -144,6 +144,7 @@ fn plan(controllers: &[String], nodes: Vec<NodeSpec>, time: Time) -> Plan {
         place,
         file,
         time,
+        needs: Needs::default(),
         seed: None,
         timeout: Duration::MAX,
         namespace: NAMESPACE.to_owned(),

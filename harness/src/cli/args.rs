@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use super::clean::CleanArgs;
 use super::cluster::ClusterArgs;
 use super::gate::{GateSettings, GateUsageError};
 use super::settings::ReferenceSettings;
@@ -39,6 +40,8 @@ pub enum Command {
     Gate(GateArgs),
     /// Measure the operator beside more objects than a scenario has.
     Bench(BenchArgs),
+    /// Show and remove what runs that were killed have left on a cluster.
+    Clean(CleanArgs),
     /// Fetch, verify, show or move the kube-slint reference that `slint/remote.yaml` pins.
     Slint(SlintArgs),
     /// Keep measurements of good runs to compare later ones with.

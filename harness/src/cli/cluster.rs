@@ -9,6 +9,7 @@ use clap::ValueEnum;
 use crate::cluster::k3s::image::{self, ImageName};
 use crate::cluster::local::binaries::Places;
 use crate::cluster::{k3s, kubeconfig};
+use crate::target::Placed;
 
 /// The clusters of a run, as typed.
 #[derive(Clone, Debug, clap::Args)]
@@ -19,8 +20,8 @@ pub struct ClusterArgs {
     /// The context of the kubeconfig; with `--cluster kubeconfig`.
     #[arg(long, value_name = "NAME", required_if_eq("cluster", "kubeconfig"))]
     pub context: Option<String>,
-    /// The kubeconfig, instead of the one that kubectl uses.
-    #[arg(long, env = "KUBECONFIG", hide_env_values = true, value_name = "FILE")]
+    /// The kubeconfig, instead of those that kubectl uses.
+    #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
     /// A context that may be used although it is none of `kind-*`, `k3d-*` and `tilt-study`; `*` stands for anything. May
     /// be given more than once.
@@ -29,6 +30,13 @@ pub struct ClusterArgs {
     /// The address at which the cluster's API server reaches this process, for webhooks.
     #[arg(long, value_name = "IP")]
     pub callback: Option<IpAddr>,
+    /// How many times as long as scenarios say steps may take to come true, on clusters that live in real time.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..), value_name = "FACTOR")]
+    pub patience: u32,
+    /// The built-in operator: in this process, or one that is deployed there already, which then is neither installed nor
+    /// started, stopped and measured.
+    #[arg(long, default_value = "in-process", value_name = "WHERE")]
+    pub operator: OperatorArg,
     /// The image of k3s, with its tag; pulled where the Docker engine has none. With `--cluster k3s`.
     #[arg(long, env = "SLIPWAY_K3S_IMAGE", default_value = image::DEFAULT, value_name = "NAME:TAG")]
     pub k3s_image: ImageName,
@@ -47,6 +55,15 @@ pub struct ClusterArgs {
     /// Whether all scenarios share k3s, or each is given one of its own.
     #[arg(long, default_value = "run", value_name = "WHAT")]
     pub isolate: IsolateArg,
+}
+
+/// Where the built-in operator is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OperatorArg {
+    /// In this process, with the rights of its service account.
+    InProcess,
+    /// On the cluster already.
+    Deployed,
 }
 
 /// How k3s runs.
@@ -82,6 +99,15 @@ pub enum ClusterArg {
     K3s,
 }
 
+impl From<OperatorArg> for Placed {
+    fn from(argument: OperatorArg) -> Self {
+        match argument {
+            OperatorArg::InProcess => Self::InProcess,
+            OperatorArg::Deployed => Self::Deployed,
+        }
+    }
+}
+
 /// The clusters of a run, as meant.
 #[derive(Clone, Debug)]
 pub enum ClusterSettings {
@@ -112,7 +138,7 @@ impl From<ClusterArgs> for ClusterSettings {
         match args.cluster {
             ClusterArg::Embedded => Self::Embedded,
             ClusterArg::Kubeconfig => Self::Kubeconfig(kubeconfig::Settings {
-                kubeconfig: args.kubeconfig.unwrap_or_else(usual_place),
+                kubeconfigs: args.kubeconfig.map_or_else(usual_places, |file| vec![file]),
                 context: args.context.unwrap_or_default(),
                 allowed: args.allow_context,
                 callback: args.callback,
@@ -141,6 +167,9 @@ impl From<ClusterArgs> for ClusterSettings {
 }
 
 /// Where kubectl looks unless told otherwise.
-fn usual_place() -> PathBuf {
-    std::env::home_dir().unwrap_or_default().join(".kube").join("config")
+pub(super) fn usual_places() -> Vec<PathBuf> {
+    let named = std::env::var_os("KUBECONFIG").map(|paths| std::env::split_paths(&paths).collect::<Vec<_>>());
+    let named = named.map(|paths| paths.into_iter().filter(|path| !path.as_os_str().is_empty()).collect::<Vec<_>>());
+    let usual = || vec![std::env::home_dir().unwrap_or_default().join(".kube").join("config")];
+    named.filter(|paths| !paths.is_empty()).unwrap_or_else(usual)
 }

@@ -2,6 +2,7 @@
 //! their exit codes ([`exit`]), and the only place that prints ([`printer`]).
 
 pub mod args;
+pub mod clean;
 pub mod cluster;
 pub mod commands;
 pub mod exit;
@@ -54,6 +55,7 @@ fn dispatch(args: Args, printer: &Printer) -> Result<Exit, commands::Failure> {
             Err(error) => Err(UsageError::from(error).into()),
         },
         Command::Bench(args) => commands::bench::bench(&args.try_into()?, printer),
+        Command::Clean(args) => commands::clean::clean(&args.into(), printer),
         Command::Slint(args) => commands::slint::slint(&args.try_into()?, printer),
         Command::Baseline(args) => commands::baseline::baseline(&args.command, printer),
         Command::Policy(args) => commands::policy::policy(&args.command, printer),

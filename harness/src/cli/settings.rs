@@ -24,7 +24,7 @@ use crate::scenario::duration::{self, NotADuration};
 use crate::scenario::model::Time;
 use crate::sli::scrape::{Credentials, Endpoint, EndpointError, Scraper};
 use crate::sli::summary;
-use crate::target::Outside;
+use crate::target::{Outside, Placed};
 
 /// Where, among what a run leaves behind, the operators' logs are.
 const OPERATOR_LOGS: &str = "operator";
@@ -82,6 +82,10 @@ pub struct RunSettings {
     pub filters: Vec<Filter>,
     /// What they run on.
     pub cluster: ClusterSettings,
+    /// Where the built-in operator is, on clusters that are shared.
+    pub operator: Placed,
+    /// How many times as long steps may take there.
+    pub patience: u32,
     /// How many at once.
     pub jobs: NonZeroUsize,
     /// Start nothing after the first failure.
@@ -327,6 +331,7 @@ impl TryFrom<RunArgs> for RunSettings {
 
     fn try_from(args: RunArgs) -> Result<Self, UsageError> {
         let endpoint = endpoint(&args)?;
+        let (operator, patience) = (args.cluster.operator.into(), args.cluster.patience);
         let cluster = ClusterSettings::from(args.cluster);
         let jobs = match args.jobs {
             // They share what is measured, or the cluster.
@@ -350,6 +355,8 @@ impl TryFrom<RunArgs> for RunSettings {
         });
         Ok(Self {
             cluster,
+            operator,
+            patience,
             reference: args.reference.settings(args.remote.unwrap_or(RemoteMode::Cached))?,
             gate,
             endpoint,

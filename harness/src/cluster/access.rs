@@ -35,7 +35,10 @@ impl Access {
     /// # Errors
     /// What the context says makes no client.
     pub fn client(&self) -> Result<Client, kube::Error> {
-        Client::try_from(self.config.clone())
+        // What the API server says is heard at once: that it holds an eviction, for example, is an answer.
+        let mut config = self.config.clone();
+        config.default_retry = false;
+        Client::try_from(config)
     }
 }
 

@@ -100,6 +100,7 @@ fn plan(
         file: place.file.clone(),
         place: Place { file: place.file.clone(), span: document.place("/metadata/name") },
         time: scenario.time,
+        needs: scenario.needs,
         seed: scenario.seed,
         timeout: scenario.timeout.map_or(TIMEOUT.saturating_add(asked_for), |span| span.0),
         namespace: scenario.namespace.unwrap_or_else(|| NAMESPACE.to_owned()),

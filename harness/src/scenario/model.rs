@@ -36,6 +36,9 @@ pub struct Scenario {
     /// The clock it runs on.
     #[serde(default)]
     pub time: Time,
+    /// What it needs that clusters of others may not have; there it is skipped with the reason.
+    #[serde(default)]
+    pub needs: Needs,
     /// The seed of uids, generated names and jitter; the run's own unless it is given here.
     #[serde(default)]
     pub seed: Option<u64>,
@@ -85,6 +88,18 @@ pub struct Metadata {
     /// Why the scenario is there.
     #[serde(default)]
     pub description: Option<String>,
+}
+
+/// What a scenario needs of its cluster beyond what every cluster has: each with the reason why.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Needs {
+    /// Time that passes only when everything that can happen has happened.
+    #[serde(default)]
+    pub virtual_time: Option<String>,
+    /// An API server that reaches into the Pods of simulated nodes: `exec`, `log`, `proxy`.
+    #[serde(default)]
+    pub pod_access: Option<String>,
 }
 
 /// The clock a scenario runs on.

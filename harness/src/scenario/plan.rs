@@ -9,7 +9,7 @@ use super::diagnostic::{Place, SourceFile};
 use super::expression::{Bindings, Expression};
 use super::forms::{Count, Pattern};
 use super::model::{
-    EventPattern, ExpectError, ExpectFile, ExpectLink, Fault, OperatorAction, PatchType, PortRef, Propagation,
+    EventPattern, ExpectError, ExpectFile, ExpectLink, Fault, Needs, OperatorAction, PatchType, PortRef, Propagation,
     Regarding, Script, Time, Verdict,
 };
 use super::node::NodeSpec;
@@ -31,6 +31,8 @@ pub struct Plan {
     pub place: Place,
     /// The clock.
     pub time: Time,
+    /// What it needs beyond what every cluster has.
+    pub needs: Needs,
     /// The seed, where the scenario insists on one.
     pub seed: Option<u64>,
     /// How long all of it may take on its clock.
@@ -50,6 +52,16 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Gives steps this many times as long to come true: limits that suit virtual time are tight where machines and networks
+    /// take theirs. What must stay so is looked at no longer than before.
+    pub fn be_patient(&mut self, factor: u32) {
+        for step in &mut self.steps {
+            if let Some(within) = step.action.within_mut() {
+                *within = within.saturating_mul(factor);
+            }
+        }
+    }
+
     /// What of it is a program of its own, which lives in real time: a script, or the operator.
     pub fn outsider(&self) -> Option<&'static str> {
         let has_script = self.steps.iter().any(|step| matches!(step.action, Action::Script { .. }));
@@ -231,6 +243,20 @@ pub enum Action {
 }
 
 impl Action {
+    /// How long the action may take to come true.
+    fn within_mut(&mut self) -> Option<&mut Duration> {
+        match self {
+            Self::Expect { within, .. }
+            | Self::ExpectGone { within, .. }
+            | Self::ExpectFile { within, .. }
+            | Self::ExpectLink { within, .. }
+            | Self::ExpectEvents { within, .. }
+            | Self::ExpectMetric { within, .. } => Some(within),
+            Self::Evict { eviction, .. } => Some(&mut eviction.within),
+            _ => None,
+        }
+    }
+
     /// The time the action takes in any case.
     pub fn duration(&self) -> Duration {
         match self {

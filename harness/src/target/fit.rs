@@ -25,6 +25,12 @@ pub(super) fn misfit(plan: &Plan, offer: Offer) -> Option<String> {
     if !plan.faults.is_empty() {
         return Some("its `faults` need an API server of ours".to_owned());
     }
+    if let Some(why) = &plan.needs.virtual_time {
+        return Some(format!("needs virtual time: {why}"));
+    }
+    if let Some(why) = &plan.needs.pod_access {
+        return Some(format!("needs an API server that reaches into Pods of simulated nodes: {why}"));
+    }
     let passes: Duration = plan.steps.iter().map(|step| step.action.duration()).sum();
     if passes > REAL_TIME_MAX {
         return Some(format!("it lets {} pass: needs virtual time", Span(passes)));
@@ -36,6 +42,7 @@ pub(super) fn misfit(plan: &Plan, offer: Offer) -> Option<String> {
     let ours = operator.built_in();
     let drains = ours.is_some_and(|ours| ours.controllers.iter().any(|controller| controller == "drain"));
     let evicts = plan.steps.iter().any(|step| matches!(step.action, Action::Evict { .. }));
+    let reads = plan.steps.iter().any(|step| matches!(step.action, Action::ExpectMetric { .. }));
     let operates = plan.steps.iter().any(|step| matches!(step.action, Action::Operator(_)));
     match offer {
         Offer { deployed: true, .. } if operates || operator.stopped => {
@@ -43,6 +50,9 @@ pub(super) fn misfit(plan: &Plan, offer: Offer) -> Option<String> {
         }
         Offer { deployed: true, .. } if ours.is_some_and(|ours| !ours.settings.is_empty()) => {
             Some("it gives the operator settings, which has its own there".to_owned())
+        }
+        Offer { deployed: true, .. } if reads => {
+            Some("it reads the operator's metrics, which is not ours there".to_owned())
         }
         Offer { callback: false, deployed: false } if drains && evicts => Some(
             "its evictions are asked about by webhook, and the API server cannot reach this process: say at which \
@@ -83,6 +93,21 @@ mod tests {
                 "steps: [{consistently: {resource: pods, that: 'true', for: 5m}}]",
                 ALL,
                 Some("it lets 5m pass: needs virtual time"),
+            ),
+            (
+                "needs: {virtualTime: it counts moments}\nsteps: [{advance: 1s}]",
+                ALL,
+                Some("needs virtual time: it counts moments"),
+            ),
+            (
+                "needs: {podAccess: it looks inside}\nsteps: [{advance: 1s}]",
+                ALL,
+                Some("simulated nodes: it looks inside"),
+            ),
+            (
+                "operator: {controllers: [hello]}\nsteps: [{expectMetric: {series: up, value: 1}}]",
+                deployed,
+                Some("it reads the"),
             ),
             ("faults: [{delay: 1s}]\nsteps: [{advance: 1s}]", ALL, Some("its `faults` need")),
             ("namespace: kube-system\nsteps: [{advance: 1s}]", ALL, Some("kube-system, which is the cluster's own")),

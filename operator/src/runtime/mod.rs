@@ -58,6 +58,15 @@ impl Controller {
         }
     }
 
+    /// The finalizers that it puts on objects.
+    pub fn finalizers(self) -> &'static [&'static str] {
+        match self {
+            Self::Hello => &[hello::FINALIZER],
+            Self::Drain => &api::drain::FINALIZERS,
+            Self::Multinic => &[multinic::FINALIZER],
+        }
+    }
+
     /// The custom resource definitions it needs in the cluster.
     pub fn crds(self) -> Vec<CustomResourceDefinition> {
         match self {

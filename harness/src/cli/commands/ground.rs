@@ -8,13 +8,14 @@ use tokio_util::sync::CancellationToken;
 use super::Failure;
 use crate::cli::cluster::ClusterSettings;
 use crate::cli::printer::Printer;
+use crate::cli::settings::RunSettings;
 use crate::cluster::access::Provider;
 use crate::cluster::embedded::door;
 use crate::cluster::k3s::{self, K3sError};
 use crate::cluster::kubeconfig::{self, KubeconfigError};
 use crate::cluster::local::{Local, LocalSettings};
 use crate::sim::seed::RunId;
-use crate::target::{BuiltIn, OnCluster, Placed, Stage};
+use crate::target::{BuiltIn, OnCluster, Stage};
 
 /// What scenarios are run on.
 pub(super) struct Ground {
@@ -30,17 +31,20 @@ impl Ground {
     /// # Errors
     /// [`Failure::Input`] where it must not be used, [`Failure::Environment`] where it cannot be.
     pub(super) fn open(
-        settings: &ClusterSettings,
+        settings: &RunSettings,
         interrupt: &CancellationToken,
         printer: &Printer,
     ) -> Result<Self, Failure> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.map_err(|source| failed("cannot start the runtime", source))?;
         let run = RunId::random();
-        let Some(provider) = runtime.block_on(provide(settings, &run, interrupt, printer))? else {
+        let Some(provider) = runtime.block_on(provide(&settings.cluster, &run, interrupt, printer))? else {
             return Ok(Self { stage: Arc::new(BuiltIn), behind: None });
         };
-        let stage = Arc::new(OnCluster::new(provider.access(), run, Placed::InProcess));
+        let access = provider.access();
+        // Whoever has to clean up after a run that was killed needs its name.
+        printer.note(format_args!("on the cluster of {}, as run {run}", access.context));
+        let stage = Arc::new(OnCluster::new(access, run, settings.operator));
         Ok(Self { stage, behind: Some((provider, runtime)) })
     }
 
@@ -66,10 +70,7 @@ async fn provide(
         ClusterSettings::Embedded => return Ok(None),
         ClusterSettings::Kubeconfig(settings) => match kubeconfig::start(settings).await {
             Ok(existing) => Box::new(existing),
-            Err(error @ KubeconfigError::NotAllowed { .. }) => {
-                return Err(Failure::Input { what: error.to_string(), source: None });
-            }
-            Err(error) => return Err(failed("cannot use the cluster", error)),
+            Err(error) => return Err(cannot_use(error)),
         },
         ClusterSettings::K3s { settings, .. } => {
             match k3s::start(settings, run, interrupt, &|text| printer.note(text)).await {
@@ -88,6 +89,14 @@ async fn provide(
             Box::new(local.map_err(|error| failed("cannot start a control plane", error))?)
         }
     }))
+}
+
+/// What keeps a cluster from being used: that it must not be, or that it cannot be.
+pub(super) fn cannot_use(error: KubeconfigError) -> Failure {
+    match error {
+        KubeconfigError::NotAllowed { .. } => Failure::Input { what: error.to_string(), source: None },
+        error => failed("cannot use the cluster", error),
+    }
 }
 
 fn failed(what: &str, source: impl std::error::Error + Send + Sync + 'static) -> Failure {

@@ -2,6 +2,7 @@
 
 pub mod baseline;
 pub mod bench;
+pub mod clean;
 pub mod gate;
 mod ground;
 pub mod lint;

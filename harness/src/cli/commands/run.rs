@@ -72,7 +72,10 @@ pub fn run(settings: &RunSettings, printer: &Printer) -> Result<Exit, Failure> {
         outside: Arc::new(settings.outside.clone()),
         interrupt: interrupt_on_signal(),
     };
-    let ground = Ground::open(&settings.cluster, &options.interrupt, printer)?;
+    if settings.cluster.is_shared() {
+        suite.plans.iter_mut().for_each(|plan| plan.be_patient(settings.patience));
+    }
+    let ground = Ground::open(settings, &options.interrupt, printer)?;
     let mut terminal = Terminal::new(printer, settings.verbose, suite.plans.len());
     let summary = runner::run(suite.plans, &ground.stage, &options, &mut terminal);
     ground.close()?;

@@ -5,6 +5,7 @@
 //! everything, and the scenario's own are led there ([`mark`]). The kubelet of a node asks for the Pods of that node only.
 
 pub mod claim;
+pub mod leftovers;
 mod mark;
 pub mod sweep;
 

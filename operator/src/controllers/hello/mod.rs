@@ -42,7 +42,7 @@ const CONTROLLER: &str = "hello";
 /// Of everything this controller writes.
 const FIELD_MANAGER: &str = "slipway-operator/hello";
 /// Holds an object until its cleanup is done.
-const FINALIZER: &str = "demo.example.com/cleanup";
+pub const FINALIZER: &str = "demo.example.com/cleanup";
 
 /// A reconcile is three API calls at most; one that hangs must not hold its object's place forever.
 const RECONCILE_TIMEOUT: Duration = Duration::from_mins(1);

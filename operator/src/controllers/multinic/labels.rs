@@ -7,7 +7,7 @@ use crate::api::agent::AgentAction;
 /// Of everything this controller writes.
 pub(super) const FIELD_MANAGER: &str = "slipway-operator/multinic";
 /// Holds a configuration until its node is cleaned up.
-pub(super) const FINALIZER: &str = "multinic.io/cleanup";
+pub const FINALIZER: &str = "multinic.io/cleanup";
 /// Releases a deleted configuration without a cleanup, when it says `true`.
 pub(super) const SKIP_CLEANUP: &str = "multinic.io/skip-cleanup";
 

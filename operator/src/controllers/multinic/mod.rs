@@ -45,6 +45,7 @@ use crate::kit::controller::Failure;
 use crate::kit::report::{Kind, Notice, Reporter};
 
 pub use self::decide::decide;
+pub use labels::FINALIZER;
 pub use settings::Settings;
 pub use wiring::run;
 

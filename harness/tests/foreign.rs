@@ -1,0 +1,405 @@
+//! Scenarios on a cluster that somebody else runs: our own `slipway serve` in a process of its own, reached by kubeconfig
+//! as any other cluster is, and found afterwards as it was before.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, ServiceAccount};
+use kube::api::{DynamicObject, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::core::ApiResource;
+use kube::{Api, Client, Config};
+use serde_json::json;
+use tempfile::TempDir;
+
+/// The label of what runs make.
+const RUN: &str = "slipway.dev/run";
+
+/// Somebody else's cluster. It ends with the test.
+struct Foreign {
+    server: Child,
+    directory: TempDir,
+}
+
+impl Drop for Foreign {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+fn slipway(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_slipway"));
+    command
+        .args(arguments)
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
+        .env("NO_COLOR", "1")
+        .env_remove("KUBECONFIG")
+        .env_remove("SLIPWAY_JOBS")
+        .env_remove("SLIPWAY_SEED")
+        .stdin(Stdio::null());
+    command
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+impl Foreign {
+    fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let kubeconfig = directory.path().join("config");
+        let mut server = slipway(&["serve", "--no-nodes", "--kubeconfig", &kubeconfig.to_string_lossy()])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // It says where the kubeconfig is once it is there.
+        let lines = BufReader::new(server.stdout.take().unwrap()).lines();
+        let said: Vec<String> = lines.map(Result::unwrap).take(2).collect();
+        assert!(said[1].starts_with("kubeconfig "), "{said:?}");
+        Self { server, directory }
+    }
+
+    fn kubeconfig(&self) -> PathBuf {
+        self.directory.path().join("config")
+    }
+
+    /// The arguments that lead to the cluster.
+    fn arguments(kubeconfig: &Path) -> Vec<String> {
+        let path = kubeconfig.to_string_lossy().into_owned();
+        ["--context", "slipway", "--allow-context", "slip*", "--kubeconfig", &path].map(str::to_owned).to_vec()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = slipway(arguments);
+        command.args(Self::arguments(&self.kubeconfig()));
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let common = ["--no-sli", "--cluster", "kubeconfig", "--callback", "127.0.0.1"];
+        self.command(&[&["run"], arguments, &common].concat()).output().unwrap()
+    }
+
+    /// Runs a scenario of these lines.
+    fn run_text(&self, name: &str, rest: &str) -> Output {
+        let file = self.scenario(name, rest);
+        self.run(&[&file.to_string_lossy()])
+    }
+
+    fn scenario(&self, name: &str, rest: &str) -> PathBuf {
+        let file = self.directory.path().join(format!("{name}.yaml"));
+        let head = format!("apiVersion: slipway.dev/v1alpha1\nkind: Scenario\nmetadata: {{name: {name}}}\n");
+        fs::write(&file, head + rest).unwrap();
+        file
+    }
+
+    async fn client(&self) -> Client {
+        let kubeconfig = Kubeconfig::read_from(self.kubeconfig()).unwrap();
+        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+        Client::try_from(config).unwrap()
+    }
+
+    /// Everything there is but Events, which go by themselves.
+    async fn objects(&self) -> BTreeSet<String> {
+        let client = self.client().await;
+        let mut versions = vec!["v1".to_owned()];
+        let groups = client.list_api_groups().await.unwrap().groups;
+        versions.extend(groups.into_iter().filter_map(|group| Some(group.preferred_version?.group_version)));
+        let mut found = BTreeSet::new();
+        for version in versions {
+            let list = match version.as_str() {
+                "v1" => client.list_core_api_resources("v1").await.unwrap(),
+                _ => client.list_api_group_resources(&version).await.unwrap(),
+            };
+            let (group, short) = version.rsplit_once('/').unwrap_or(("", &version));
+            for resource in list.resources.into_iter().filter(|one| one.verbs.contains(&"list".to_owned())) {
+                if resource.kind == "Event" || resource.name.contains('/') {
+                    continue;
+                }
+                let resource = ApiResource {
+                    group: group.to_owned(),
+                    version: short.to_owned(),
+                    api_version: version.clone(),
+                    kind: resource.kind,
+                    plural: resource.name,
+                };
+                let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+                for object in api.list_metadata(&ListParams::default()).await.unwrap().items {
+                    let metadata = object.metadata;
+                    let namespace = metadata.namespace.unwrap_or_default();
+                    found.insert(format!("{} {namespace}/{}", resource.kind, metadata.name.unwrap_or_default()));
+                }
+            }
+        }
+        found
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scenarios_pass_on_a_cluster_of_others_and_leave_it_as_it_was() {
+    let foreign = Foreign::start();
+    let before = foreign.objects().await;
+    // Only who is asked by webhook can hold an eviction.
+    let pod = "metadata: {name: web, annotations: {vpa-managed: 'true', drain.slipway.dev/mechanisms: eviction-gate}}, \
+               spec: {terminationGracePeriodSeconds: 1, containers: [{name: web, image: 'slipway.dev/pause:1'}]}";
+    let held = foreign.scenario(
+        "held",
+        &format!(
+            "nodes: [{{name: worker-1}}]\noperator: {{controllers: [drain]}}\nsteps:\n  \
+             - create: {{manifest: {{apiVersion: v1, kind: Pod, {pod}}}}}\n  \
+             - expect: {{resource: pods, name: web, object: {{status: {{phase: Running}}}}}}\n  \
+             - evict: {{name: web, as: 'system:serviceaccount:kube-system:vpa-updater', expect: held}}\n"
+        ),
+    );
+    let output = foreign.run(&[
+        "scenarios/hello/what-cannot-be-said.yaml",
+        "scenarios/multinic/delete-cleans-the-node-up.yaml",
+        &held.to_string_lossy(),
+        "scenarios/workloads/stateful-set-keeps-order-and-data.yaml",
+    ]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    assert!(text(&output).contains("4 passed"), "{}", text(&output));
+    let after = foreign.objects().await;
+    assert_eq!(after.symmetric_difference(&before).collect::<Vec<_>>(), Vec::<&String>::new());
+}
+
+#[test]
+fn a_scenario_that_cannot_run_there_is_skipped_and_every_report_says_why() {
+    let foreign = Foreign::start();
+    let (json, junit) = (foreign.directory.path().join("r.json"), foreign.directory.path().join("r.xml"));
+    let file = foreign.scenario("waits", "steps: [{advance: 5m}]\n");
+    let output = foreign.run(&[
+        &file.to_string_lossy(),
+        "--report",
+        &format!("json={}", json.display()),
+        "--report",
+        &format!("junit={}", junit.display()),
+    ]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    let why = "it lets 5m pass: needs virtual time";
+    assert!(text(&output).contains(&format!("- waits (skipped: {why})")), "{}", text(&output));
+    assert!(text(&output).contains("0 passed, 1 skipped in"), "{}", text(&output));
+    let report: serde_json::Value = serde_json::from_str(&fs::read_to_string(json).unwrap()).unwrap();
+    assert_eq!((&report["skipped"], &report["scenarios"][0]["skipped"]), (&json!(1), &json!(why)));
+    assert!(fs::read_to_string(junit).unwrap().contains(&format!("<skipped message=\"{why}\"/>")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_have_is_neither_taken_over_nor_removed() {
+    let foreign = Foreign::start();
+    let client = foreign.client().await;
+    let named = |name: &str| ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let theirs = Namespace { metadata: named("theirs"), ..Namespace::default() };
+    namespaces.create(&PostParams::default(), &theirs).await.unwrap();
+    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), "theirs");
+    let map = ConfigMap { metadata: named("precious"), ..ConfigMap::default() };
+    maps.create(&PostParams::default(), &map).await.unwrap();
+    let nodes: Api<Node> = Api::all(client);
+    nodes.create(&PostParams::default(), &Node { metadata: named("worker-1"), ..Node::default() }).await.unwrap();
+    let before = foreign.objects().await;
+    let apply = "steps:\n  - apply: {manifest: {apiVersion: v1, kind: ConfigMap, metadata: {name: precious, namespace: theirs}, data: {a: b}}}\n";
+    for (name, rest, why) in [
+        (
+            "space",
+            "namespace: theirs\nsteps: [{advance: 1s}]\n",
+            "the namespace theirs is there already and is not ours",
+        ),
+        ("object", apply, "ConfigMap precious is there already and is not ours"),
+        ("node", "nodes: [{name: worker-1}]\nsteps: [{advance: 1s}]\n", "a node worker-1 already"),
+    ] {
+        let output = foreign.run_text(name, rest);
+        assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+        let said = text(&output).replace("\n    │ ", " ");
+        assert!(said.contains(why), "{said}");
+    }
+    assert_eq!(foreign.objects().await, before);
+}
+
+/// Waits until something holds.
+async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let mut seen = false;
+    for _ in 0..600 {
+        seen = holds().await;
+        if seen {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(seen, "never: {what}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_run_leaves_nothing_that_clean_does_not_find_and_remove() {
+    let foreign = Foreign::start();
+    let before = foreign.objects().await;
+    let manifest = "apiVersion: multinic.io/v1alpha1, kind: MultiNicNodeConfig, metadata: {name: worker-1}";
+    let spec = "spec: {nodeName: worker-1, interfaces: [{id: 1, macAddress: 'fa:16:3e:00:00:01', address: 10.0.0.1, cidr: 10.0.0.0/24, mtu: 1500}]}";
+    let file = foreign.scenario(
+        "hangs",
+        &format!(
+            "namespace: hangs\nnodes: [{{name: worker-1, links: [{{name: ens4, mac: 'fa:16:3e:00:00:01'}}]}}]\n\
+             operator: {{controllers: [multinic, drain]}}\nsteps:\n  - apply: {{manifest: {{{manifest}, {spec}}}}}\n  \
+             - expect: {{resource: multinicnodeconfigs, that: has(self.metadata.finalizers)}}\n  - advance: 1m\n"
+        ),
+    );
+    let mut run = foreign
+        .command(&["run", &file.to_string_lossy(), "--no-sli", "--cluster", "kubeconfig", "--callback", "127.0.0.1"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let client = foreign.client().await;
+    let resource = ApiResource {
+        group: "multinic.io".to_owned(),
+        version: "v1alpha1".to_owned(),
+        api_version: "multinic.io/v1alpha1".to_owned(),
+        kind: "MultiNicNodeConfig".to_owned(),
+        plural: "multinicnodeconfigs".to_owned(),
+    };
+    let configs: Api<DynamicObject> = Api::all_with(client, &resource);
+    until("the operator holds the object", async || {
+        let Ok(list) = configs.list(&ListParams::default()).await else { return false };
+        list.items.iter().any(|one| one.metadata.finalizers.is_some())
+    })
+    .await;
+    // SIGKILL: nothing can be put away.
+    run.kill().unwrap();
+    run.wait().unwrap();
+    let left = foreign.objects().await;
+
+    let dry = foreign.command(&["clean", "--dry-run"]).output().unwrap();
+    assert_eq!(dry.status.code(), Some(0), "{}", text(&dry));
+    for kind in ["Namespace", "Node", "Lease", "CustomResourceDefinition", "ClusterRole", "ValidatingWebhook"] {
+        assert!(text(&dry).contains(&format!("\n  {kind}")), "{kind}: {}", text(&dry));
+    }
+    assert_eq!(foreign.objects().await, left);
+
+    let other = foreign.command(&["clean", "--run", "another"]).output().unwrap();
+    assert!(text(&other).contains("nothing is left on the cluster of slipway"), "{}", text(&other));
+    assert_eq!(foreign.objects().await, left);
+
+    let clean = foreign.command(&["clean"]).output().unwrap();
+    assert_eq!(clean.status.code(), Some(0), "{}", text(&clean));
+    assert_eq!(foreign.objects().await.symmetric_difference(&before).collect::<Vec<_>>(), Vec::<&String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_run_puts_everything_away() {
+    let foreign = Foreign::start();
+    let before = foreign.objects().await;
+    let file = foreign.scenario("hangs", "nodes: [{name: worker-1}]\nsteps: [{advance: 1m}]\n");
+    let arguments = ["run", &file.to_string_lossy(), "--no-sli", "--cluster", "kubeconfig"];
+    let run = foreign.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let nodes: Api<Node> = Api::all(foreign.client().await);
+    let ours = ListParams::default().labels(RUN);
+    until("the node is there", async || !nodes.list(&ours).await.unwrap().items.is_empty()).await;
+    let id = i32::try_from(run.id()).unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(id), nix::sys::signal::Signal::SIGINT).unwrap();
+    let output = run.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert!(text(&output).contains("1 interrupted"), "{}", text(&output));
+    assert_eq!(foreign.objects().await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_that_will_not_die_fails_the_scenario_and_says_what_holds_it() {
+    let foreign = Foreign::start();
+    let output = foreign.run_text(
+        "holds",
+        "namespace: undying\nsteps:\n  - create: {manifest: {apiVersion: v1, kind: ConfigMap, metadata: {name: a, finalizers: [example.com/held]}}}\n",
+    );
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    for part in
+        ["what it made on the cluster does not go", "Namespace undying: ", "example.com/held", "slipway clean --run"]
+    {
+        assert!(text(&output).contains(part), "{part}: {}", text(&output));
+    }
+    let again = foreign.run_text("again", "namespace: undying\nsteps: [{advance: 1s}]\n");
+    assert!(text(&again).contains("is left over from run"), "{}", text(&again));
+    let maps: Api<ConfigMap> = Api::namespaced(foreign.client().await, "undying");
+    let free = Patch::Merge(json!({"metadata": {"finalizers": []}}));
+    maps.patch("a", &PatchParams::default(), &free).await.unwrap();
+    let clean = foreign.command(&["clean"]).output().unwrap();
+    assert_eq!(clean.status.code(), Some(0), "{}", text(&clean));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_server_that_goes_away_fails_the_scenario_and_says_so() {
+    let mut foreign = Foreign::start();
+    let file = foreign.scenario(
+        "alone",
+        "nodes: [{name: worker-1}]\nsteps:\n  - expect: {resource: configmaps, name: never, within: 5s}\n",
+    );
+    let arguments = ["run", &file.to_string_lossy(), "--no-sli", "--cluster", "kubeconfig"];
+    let run = foreign.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let nodes: Api<Node> = Api::all(foreign.client().await);
+    let ours = ListParams::default().labels(RUN);
+    until("the node is there", async || !nodes.list(&ours).await.unwrap().items.is_empty()).await;
+    foreign.server.kill().unwrap();
+    let output = run.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    for part in ["the API server does not say what is left there", "https://127.0.0.1:", "slipway clean --run"] {
+        assert!(text(&output).contains(part), "{part}: {}", text(&output));
+    }
+    let later = foreign.run_text("later", "steps: [{advance: 1s}]\n");
+    assert_eq!(later.status.code(), Some(3), "{}", text(&later));
+    assert!(text(&later).contains("does not answer: is the cluster up"), "{}", text(&later));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rights_that_are_missing_are_named_before_anything_is_made() {
+    let foreign = Foreign::start();
+    let before = foreign.objects().await;
+    let accounts: Api<ServiceAccount> = Api::namespaced(foreign.client().await, "default");
+    until("there is an account", async || accounts.get_opt("default").await.unwrap().is_some()).await;
+    let request = TokenRequest { spec: Some(TokenRequestSpec::default()), ..TokenRequest::default() };
+    let given = accounts.create_token_request("default", &PostParams::default(), &request).await.unwrap();
+    let admin = fs::read_to_string(foreign.kubeconfig()).unwrap();
+    let token = admin.lines().find(|line| line.trim().starts_with("token:")).unwrap();
+    let indent = token.split("token:").next().unwrap();
+    let limited = admin.replace(token, &format!("{indent}token: {}", given.status.unwrap().token.unwrap()));
+    let path = foreign.directory.path().join("limited");
+    fs::write(&path, limited).unwrap();
+    let file = foreign.scenario("a", "steps: [{advance: 1s}]\n");
+    let output = slipway(&["run", &file.to_string_lossy(), "--no-sli", "--cluster", "kubeconfig"])
+        .args(Foreign::arguments(&path))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output));
+    for right in ["create namespaces", "patch pods/status", "impersonate users", "delete clusterroles.rbac"] {
+        assert!(text(&output).contains(right), "{right}: {}", text(&output));
+    }
+    let default =
+        |objects: BTreeSet<String>| objects.into_iter().filter(|one| !one.contains("default")).collect::<Vec<_>>();
+    assert_eq!(default(foreign.objects().await), default(before));
+}
+
+#[test]
+fn a_context_must_be_there_and_be_meant() {
+    let foreign = Foreign::start();
+    let file = foreign.scenario("a", "steps: [{advance: 1s}]\n");
+    let (file, kubeconfig) = (file.to_string_lossy(), foreign.kubeconfig());
+    let kubeconfig = kubeconfig.to_string_lossy();
+    let run = |more: &[&str]| {
+        let common = ["run", &file, "--no-sli", "--cluster", "kubeconfig", "--kubeconfig", &kubeconfig];
+        slipway(&[&common[..], more].concat()).output().unwrap()
+    };
+    for (more, code, why) in [
+        (&["--context", "slipway"][..], 2, "say --allow-context slipway"),
+        (&["--context", "slipwax", "--allow-context", "*"], 3, "has no context slipwax: did you mean `slipway`?"),
+        (&[], 2, "--context <NAME>"),
+    ] {
+        let output = run(more);
+        assert_eq!(output.status.code(), Some(code), "{}", text(&output));
+        assert!(text(&output).contains(why), "{}", text(&output));
+    }
+}
