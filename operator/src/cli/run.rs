@@ -114,6 +114,8 @@ pub(super) enum Error {
     },
     #[error("failed to set up traces")]
     Traces(#[source] TraceError),
+    #[error("--poll-interval says how often to ask in the mode `poll`, and the mode is `watch`: add --mode=poll")]
+    PollInterval,
     #[error("failed to listen for signals")]
     Signals(#[source] std::io::Error),
     #[error("failed to find a cluster")]
@@ -131,7 +133,10 @@ impl Error {
             | Self::Settings { .. }
             | Self::LogFilter { .. }
             | Self::Traces(_)
-            | Self::Run(RunError::NoController | RunError::LeaderElection(_)) => 2,
+            | Self::PollInterval
+            | Self::Run(
+                RunError::NoController | RunError::LeaderElection(_) | RunError::PollInterval(..) | RunError::Name(..),
+            ) => 2,
             Self::Cluster(_) | Self::Config(_) | Self::Run(RunError::Serve(_)) => 3,
             Self::Signals(_) | Self::Run(RunError::Ended(_)) => 1,
             Self::Run(RunError::LeaseLost) => 4,
@@ -189,11 +194,11 @@ fn settings(args: RunArgs, host: IpAddr) -> Result<Settings, Error> {
     match args.mode {
         Some(Mode::Watch) => settings.source = Source::Watch,
         Some(Mode::Poll) => settings.source = Source::Poll { interval: interval.unwrap_or(POLL_INTERVAL) },
-        None => {
-            if let (Source::Poll { .. }, Some(interval)) = (&settings.source, interval) {
-                settings.source = Source::Poll { interval };
-            }
-        }
+        None => match (&settings.source, interval) {
+            (Source::Poll { .. }, Some(interval)) => settings.source = Source::Poll { interval },
+            (Source::Watch, Some(_)) => return Err(Error::PollInterval),
+            (_, None) => {}
+        },
     }
     let election = &mut settings.leader_election;
     set(&mut election.enabled, args.leader_elect);
@@ -328,6 +333,20 @@ mod tests {
         assert_eq!((told.drain.config_map_name.as_str(), told.drain.config_map_namespace.as_str()), ("cm", "ns"));
         assert_eq!(parse(&["--mode=poll"]).source, Source::Poll { interval: POLL_INTERVAL });
         assert!(!parse(&["--leader-elect=false"]).leader_election.enabled);
+    }
+
+    #[test]
+    fn an_interval_without_polling_is_refused_instead_of_ignored() {
+        let of = |flags: &[&str]| {
+            let Command::Run(args) = Args::parse_from(["slipway-operator", "run"].iter().chain(flags)).command else {
+                panic!("not run")
+            };
+            settings(*args, Ipv4Addr::UNSPECIFIED.into())
+        };
+        let error = of(&["--poll-interval=10s"]).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains("add --mode=poll"), "{error}");
+        assert_eq!(of(&["--poll-interval=10s", "--mode=watch"]).unwrap().source, Source::Watch, "said so on purpose");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Nothing here is global: several operators can run in one process, each with its own client, settings and clock.
 
+mod check;
 mod lease;
 mod operate;
 pub mod rbac;
@@ -120,19 +121,6 @@ impl Default for Settings {
     }
 }
 
-impl Settings {
-    /// Whether an operator can run like this.
-    ///
-    /// # Errors
-    /// What is wrong.
-    fn check(&self) -> Result<(), RunError> {
-        if self.controllers.is_empty() {
-            return Err(RunError::NoController);
-        }
-        self.leader_election.check().map_err(RunError::LeaderElection)
-    }
-}
-
 /// What tells this operator from another one in the same process or cluster.
 #[derive(Clone)]
 pub struct Replica {
@@ -160,6 +148,14 @@ pub enum RunError {
     /// There is nothing to do.
     #[error("no controller is chosen")]
     NoController,
+    /// There would be no end of asking.
+    #[error("a poll interval of {0:?} is too short: it takes {1:?} at least")]
+    PollInterval(Duration, Duration),
+    /// Nothing can be called so, and so nothing would be found.
+    #[error(
+        "{1:?} cannot be the name that `{0}` asks for: names are of a-z, 0-9 and `-`, and begin and end with one of the former"
+    )]
+    Name(&'static str, String),
     /// A controller's watch streams ended.
     #[error("controller {0:?} ended by itself")]
     Ended(Controller),

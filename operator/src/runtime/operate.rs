@@ -14,6 +14,7 @@ use crate::kit::fence::Fence;
 use crate::kit::manager::{Manager, Shutdown};
 use crate::kit::{process, traffic};
 
+use super::check::check;
 use super::lease::Elector;
 use super::{Controller, Doors, Replica, RunError, Settings, servers};
 
@@ -32,7 +33,7 @@ pub async fn run(
     doors: Doors,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), RunError> {
-    settings.check()?;
+    check(&settings)?;
     let namespace = settings.namespace.as_deref().unwrap_or("*");
     tracing::info!(controllers = ?settings.controllers, namespace, version = env!("CARGO_PKG_VERSION"), "starting manager");
     let election = settings.leader_election.clone();

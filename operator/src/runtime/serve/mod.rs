@@ -34,6 +34,7 @@ use tokio_rustls::TlsAcceptor;
 
 use self::access::Access;
 use self::certificates::Certificates;
+use super::check::check;
 use super::{Closed, Door, Doors, Replica, RunError, Settings, operate};
 use crate::kit::clock::Clock;
 
@@ -78,7 +79,7 @@ pub async fn serve(
     clock: Clock,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), RunError> {
-    settings.check()?;
+    check(&settings)?;
     let doors = Doors::default();
     // Where nothing is behind TLS, nobody waits for a certificate to be ready.
     let certificate = settings.servers.certificate.clone();
