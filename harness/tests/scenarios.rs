@@ -37,8 +37,9 @@ const SEED: RunSeed = RunSeed(0);
 
 /// Scenarios that are run by polling as well: each way of a controller once. Those that last for hours are not among them:
 /// asking all the time takes the machine's time even where the clock is virtual.
-const POLLED: [&str; 14] = [
+const POLLED: [&str; 27] = [
     "hello/a-deleted-object-waits-for-its-cleanup",
+    "hello/what-cannot-be-said",
     "multinic/control-plane-node",
     "multinic/delete-and-recreate-at-once",
     "multinic/delete-cleans-the-node-up",
@@ -46,12 +47,24 @@ const POLLED: [&str; 14] = [
     "multinic/restart-in-the-middle-of-a-job",
     "multinic/spec-change-is-applied",
     "multinic/three-interfaces-on-ubuntu",
+    "drain/a-bad-first-configuration-holds-nobody",
     "drain/a-changed-configuration-counts-for-pods-that-drain",
+    "drain/a-namespace-that-is-excluded-lets-its-pods-go",
+    "drain/a-pod-that-is-no-longer-selected-is-let-go",
+    "drain/daemonset-pods-leave-all-at-once",
+    "drain/deployment-respects-its-budget",
+    "drain/ended-pods-are-never-held",
     "drain/finalizer-keeps-an-evicted-pod-until-it-has-ended",
     "drain/gate-holds-an-eviction-until-the-connections-are-gone",
+    "drain/gate-holds-only-the-evictors-that-are-configured",
+    "drain/gate-leaves-unselected-pods-alone",
+    "drain/gate-lets-administrators-drain-nodes",
+    "drain/gate-lets-forced-evictions-pass",
     "drain/gate-lets-through-at-the-deadline",
+    "drain/gate-that-is-down-lets-evictions-pass",
     "drain/idle-pod-is-let-go-at-once",
     "drain/restart-in-the-middle-of-a-drain",
+    "drain/uninstall-lets-every-pod-go",
 ];
 
 /// Shorter than what scenarios allow for.
