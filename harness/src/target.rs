@@ -27,8 +27,11 @@ use thiserror::Error;
 pub use self::agent::programs;
 pub use self::built_in::{BuiltIn, LOG_TARGET, controllers, settings_schema};
 pub use self::on_cluster::{OnCluster, Placed};
+use crate::chain::chain;
 use crate::cluster::Cluster;
+use crate::cluster::embedded::node::netns;
 use crate::scenario::model::Time;
+use crate::scenario::node::Isolation;
 use crate::scenario::plan::Plan;
 use crate::sim::clock::ScenarioClock;
 use crate::sli::scrape::Endpoint;
@@ -105,6 +108,14 @@ pub struct Raised {
     pub operator: Option<Box<dyn Operator>>,
     /// The namespace of everything that does not say otherwise.
     pub namespace: String,
+}
+
+/// Whether the nodes can have the networks that the scenario gives them.
+fn can_isolate(plan: &Plan) -> Result<(), RaiseError> {
+    match plan.isolation {
+        Isolation::Simulated => Ok(()),
+        Isolation::Netns => netns::check().map_err(|lacking| RaiseError::NotHere(chain(lacking))),
+    }
 }
 
 /// What an operator tells of itself, whether it runs or not.

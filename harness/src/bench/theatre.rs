@@ -11,7 +11,7 @@ use crate::cluster::Cluster;
 use crate::scenario::diagnostic::{Place, SourceFile};
 use crate::scenario::expression::Bindings;
 use crate::scenario::model::{Needs, OperatorSpec, Time};
-use crate::scenario::node::NodeSpec;
+use crate::scenario::node::{Isolation, NodeSpec};
 use crate::scenario::operator::{OperatorPlan, Which};
 use crate::scenario::plan::Plan;
 use crate::sim::clock::{ScenarioClock, epoch};
@@ -150,6 +150,7 @@ fn plan(controllers: &[String], nodes: Vec<NodeSpec>, time: Time) -> Plan {
         namespace: NAMESPACE.to_owned(),
         bindings: Bindings::new(),
         nodes,
+        isolation: Isolation::Simulated,
         faults: Vec::new(),
         operator: Some(operator),
         steps: Vec::new(),

@@ -14,6 +14,7 @@ use super::cluster::ClusterArgs;
 use super::gate::{GateSettings, GateUsageError};
 use super::settings::ReferenceSettings;
 use crate::remote::origin::{self, BaseUrlError};
+use crate::scenario::node::Isolation;
 
 /// Proves Kubernetes operators before they meet a cluster.
 ///
@@ -85,6 +86,10 @@ pub struct RunArgs {
     /// Run every scenario on this clock, whatever the file says.
     #[arg(long, value_name = "CLOCK")]
     pub time: Option<TimeArg>,
+    /// What the networks of simulated nodes are made of, whatever the files say: `netns` takes Linux, and root or the
+    /// rights to make network namespaces.
+    #[arg(long, env = "SLIPWAY_NODE_ISOLATION", value_name = "KIND")]
+    pub node_isolation: Option<IsolationArg>,
     /// Where the run's indicators are written: `sli-summary.json`, and the same under the run's own name.
     #[arg(long, env = "SLIPWAY_ARTIFACTS", default_value = "artifacts", value_name = "DIR")]
     pub artifacts: PathBuf,
@@ -137,6 +142,24 @@ pub enum TimeArg {
     Virtual,
     /// The machine's clock.
     Real,
+}
+
+/// What the networks of simulated nodes are made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum IsolationArg {
+    /// A table in this process that answers as Linux does.
+    Simulated,
+    /// A network namespace of this machine's kernel each, with real links.
+    Netns,
+}
+
+impl From<IsolationArg> for Isolation {
+    fn from(argument: IsolationArg) -> Self {
+        match argument {
+            IsolationArg::Simulated => Self::Simulated,
+            IsolationArg::Netns => Self::Netns,
+        }
+    }
 }
 
 /// Arguments of `slipway lint`.

@@ -22,6 +22,7 @@ use crate::remote::pin::{Revision, RevisionError};
 use crate::remote::reference;
 use crate::scenario::duration::{self, NotADuration};
 use crate::scenario::model::Time;
+use crate::scenario::node::Isolation;
 use crate::sli::scrape::{Credentials, Endpoint, EndpointError, Scraper};
 use crate::sli::summary;
 use crate::target::{Outside, Placed};
@@ -100,6 +101,8 @@ pub struct RunSettings {
     pub seed: Option<u64>,
     /// The clock, where it is given.
     pub time: Option<TimeArg>,
+    /// What nodes' networks are made of, where it is given.
+    pub isolation: Option<Isolation>,
     /// The limit on the machine's own clock.
     pub wall_clock_limit: Duration,
     /// What programs of this machine have of the run.
@@ -373,6 +376,7 @@ impl TryFrom<RunArgs> for RunSettings {
             reports: args.report.iter().map(|text| ReportFile::parse(text)).collect::<Result<_, _>>()?,
             seed: args.seed,
             time: args.time,
+            isolation: args.node_isolation.map(Isolation::from),
             wall_clock_limit: Duration::from_secs(args.wall_clock_limit),
             outside,
         })

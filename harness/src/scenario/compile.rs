@@ -105,7 +105,8 @@ fn plan(
         timeout: scenario.timeout.map_or(TIMEOUT.saturating_add(asked_for), |span| span.0),
         namespace: scenario.namespace.unwrap_or_else(|| NAMESPACE.to_owned()),
         bindings,
-        nodes: scenario.nodes,
+        isolation: scenario.nodes.isolation,
+        nodes: scenario.nodes.list,
         faults: scenario.faults,
         operator: None,
         steps,
@@ -176,15 +177,20 @@ fn child<'a>(node: &'a mut Node, key: &str) -> Option<&'a mut Node> {
     }
 }
 
-/// Every node there is at some time.
-fn node_names(document: &Node) -> Vec<String> {
-    let list = |key: &str| match document.get(key).map(|node| &node.kind) {
+/// A field of every node there is at some time.
+fn of_nodes<'a>(document: &'a Node, field: &'a str) -> impl Iterator<Item = &'a Node> {
+    let list = |place: &str| match document.at(place).map(|node| &node.kind) {
         Some(Kind::List(items)) => items.as_slice(),
         _ => &[],
     };
-    let first = list("nodes").iter().filter_map(|node| node.get("name"));
-    let added = list("steps").iter().filter_map(|step| step.at("/addNode/name"));
-    first.chain(added).filter_map(Node::text).map(str::to_owned).collect()
+    let first = list("/nodes").iter().chain(list("/nodes/list"));
+    let added = list("/steps").iter().filter_map(|step| step.get("addNode"));
+    first.chain(added).filter_map(move |node| node.get(field))
+}
+
+/// Every node there is at some time.
+fn node_names(document: &Node) -> Vec<String> {
+    of_nodes(document, "name").filter_map(Node::text).map(str::to_owned).collect()
 }
 
 fn name(file: &SourceFile, document: &Node, problems: &mut Vec<Problem>) {
@@ -203,13 +209,7 @@ fn name(file: &SourceFile, document: &Node, problems: &mut Vec<Problem>) {
 /// Operating systems that nodes cannot have.
 fn systems(place: &Surroundings<'_>, document: &Node, problems: &mut Vec<Problem>) {
     let known = &place.vocabulary.systems;
-    let list = |key: &str| match document.get(key).map(|node| &node.kind) {
-        Some(Kind::List(items)) => items.as_slice(),
-        _ => &[],
-    };
-    let first = list("nodes").iter().filter_map(|node| node.get("os"));
-    let added = list("steps").iter().filter_map(|step| step.at("/addNode/os"));
-    for node in first.chain(added) {
+    for node in of_nodes(document, "os") {
         if let Some(name) = node.text().filter(|name| !known.iter().any(|known| known == name)) {
             problems.push(
                 Problem::at(place.file, node.span.clone(), format!("unknown operating system `{name}`"))

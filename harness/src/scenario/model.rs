@@ -21,7 +21,7 @@ pub use self::expectations::{
 };
 pub use self::operator::{Identity, OperatorSpec, ReadySpec};
 use super::duration::Span;
-use super::node::NodeSpec;
+use super::node::{NodeSpec, Nodes};
 
 /// What an operator is put through, and what must come of it.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -53,7 +53,7 @@ pub struct Scenario {
     pub bindings: BTreeMap<String, Value>,
     /// The cluster's nodes.
     #[serde(default)]
-    pub nodes: Vec<NodeSpec>,
+    pub nodes: Nodes,
     /// What the API server does to requests, from the first step on.
     #[serde(default)]
     pub faults: Vec<Fault>,

@@ -1,9 +1,69 @@
 //! A simulated node and its links, as a scenario describes them and as `expectLink` compares them.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+
+/// What a node's network is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Isolation {
+    /// A table in this process that answers as Linux does; it works anywhere.
+    #[default]
+    Simulated,
+    /// A network namespace of this machine's kernel, with real links in it. Linux only, and not without the rights.
+    Netns,
+}
+
+/// A cluster's nodes: a list, or a map that also says what their networks are made of.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Nodes {
+    /// What their networks are made of.
+    pub isolation: Isolation,
+    /// The nodes.
+    pub list: Vec<NodeSpec>,
+}
+
+/// The longer form, as it is written.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct IsolatedNodes {
+    /// What the nodes' networks are made of.
+    #[serde(default)]
+    isolation: Isolation,
+    /// The nodes.
+    #[serde(default)]
+    list: Vec<NodeSpec>,
+}
+
+impl<'de> Deserialize<'de> for Nodes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        let read = if value.is_array() {
+            serde_json::from_value(value).map(|list| Self { isolation: Isolation::default(), list })
+        } else {
+            serde_json::from_value(value).map(|IsolatedNodes { isolation, list }| Self { isolation, list })
+        };
+        read.map_err(serde::de::Error::custom)
+    }
+}
+
+impl JsonSchema for Nodes {
+    fn schema_name() -> Cow<'static, str> {
+        "Nodes".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let (list, isolated) = (generator.subschema_for::<Vec<NodeSpec>>(), generator.subschema_for::<IsolatedNodes>());
+        json_schema!({
+            "description": "The cluster's nodes: a list, or a map that also says what their networks are made of.",
+            "anyOf": [list, isolated],
+        })
+    }
+}
 
 /// A simulated node.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema, PartialEq)]

@@ -12,7 +12,7 @@ use super::model::{
     EventPattern, ExpectError, ExpectFile, ExpectLink, Fault, Needs, OperatorAction, PatchType, PortRef, Propagation,
     Regarding, Script, Time, Verdict,
 };
-use super::node::NodeSpec;
+use super::node::{Isolation, NodeSpec};
 use super::operator::{OperatorPlan, Which};
 use crate::sli::selector::Selector;
 
@@ -43,6 +43,8 @@ pub struct Plan {
     pub bindings: Bindings,
     /// The nodes.
     pub nodes: Vec<NodeSpec>,
+    /// What their networks are made of, and those of nodes that come later.
+    pub isolation: Isolation,
     /// What befalls requests.
     pub faults: Vec<Fault>,
     /// The operator.

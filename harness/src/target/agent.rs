@@ -1,12 +1,18 @@
 //! The images that the built-in operator uses, as programs of the simulated nodes: the agent's own code, run for real
-//! against the node's own files and link table.
+//! against the node's own files, and its link table or network namespace.
 
+mod files;
 mod host;
+#[cfg(target_os = "linux")]
+mod kernel;
 
 use slipway_operator::agent::{Outcome, Request, SpecSource, Stop, bad_input, run, spec_from_json};
 use slipway_operator::api::agent::AgentAction;
 
 use self::host::ContainerHost;
+#[cfg(target_os = "linux")]
+use self::kernel::KernelHost;
+use crate::cluster::embedded::node::network::NodeNetwork;
 use crate::cluster::embedded::node::program::{Exit, Process, Programs};
 
 /// The agent's image under any registry and tag.
@@ -63,10 +69,18 @@ async fn outcome(process: &Process, request: Request) -> Outcome {
         let _ = sender.send(true);
         std::future::pending::<Outcome>().await
     };
-    let host = ContainerHost::new(process);
+    let running = async {
+        match process.network.network() {
+            NodeNetwork::Simulated(network) => run(&request, &ContainerHost::new(process, network), &stop).await,
+            #[cfg(target_os = "linux")]
+            NodeNetwork::Namespace(namespace) => run(&request, &KernelHost::new(process, namespace), &stop).await,
+            #[cfg(not(target_os = "linux"))]
+            NodeNetwork::Namespace(namespace) => match **namespace {},
+        }
+    };
     tokio::select! {
         biased;
-        outcome = run(&request, &host, &stop) => outcome,
+        outcome = running => outcome,
         outcome = listening => outcome,
     }
 }

@@ -16,7 +16,7 @@ use slipway_operator::runtime::{Controller, Door, Doors, Settings};
 
 use super::in_process::{CONTROLLERS, InProcess, settings};
 use super::install::{Asked, Installer, WEBHOOKS, WEBHOOKS_PORT};
-use super::{Operator, RaiseError, Raised, Stage, Terms, agent, command};
+use super::{Operator, RaiseError, Raised, Stage, Terms, agent, can_isolate, command};
 use crate::cluster::Cluster;
 use crate::cluster::embedded::node::tcp::Medium;
 use crate::cluster::embedded::{self, services::Answerer};
@@ -59,13 +59,21 @@ impl Stage for BuiltIn {
 }
 
 async fn raise(plan: &Plan, terms: Terms) -> Result<Raised, RaiseError> {
+    can_isolate(plan)?;
     let medium = match terms.time {
         Time::Virtual => Medium::Memory,
         Time::Real => Medium::Sockets,
     };
-    let cluster = embedded::Cluster::launch_on(medium, terms.epoch, terms.seed, plan.nodes.clone(), agent::programs())
-        .await
-        .map_err(RaiseError::because("start the cluster"))?;
+    let cluster = embedded::Cluster::launch_on(
+        medium,
+        plan.isolation,
+        terms.epoch,
+        terms.seed,
+        plan.nodes.clone(),
+        agent::programs(),
+    )
+    .await
+    .map_err(RaiseError::because("start the cluster"))?;
     let client = cluster.client();
     let installer = Installer { client: &client, run: None };
     installer.namespace(&plan.namespace).await?;

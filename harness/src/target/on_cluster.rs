@@ -15,7 +15,7 @@ use super::callback::Callback;
 use super::fit::{Offer, misfit};
 use super::in_process::{InProcess, settings};
 use super::install::{Asked, Installer};
-use super::{Operator, RaiseError, Raised, Remains, Stage, Terms, agent, command};
+use super::{Operator, RaiseError, Raised, Remains, Stage, Terms, agent, can_isolate, command};
 use crate::chain::chain;
 use crate::cluster::Cluster;
 use crate::cluster::access::Access;
@@ -75,7 +75,8 @@ impl OnCluster {
         if let Some(why) = misfit(plan, offer) {
             return Err(RaiseError::NotHere(why));
         }
-        let cluster = foreign::Cluster::new(self.access.clone(), self.run.clone(), agent::programs());
+        can_isolate(plan)?;
+        let cluster = foreign::Cluster::new(self.access.clone(), self.run.clone(), agent::programs(), plan.isolation);
         let cluster = Arc::new(cluster.map_err(RaiseError::because("use the cluster"))?);
         self.keep(Some(Current { cluster: Arc::clone(&cluster), callback: None }));
         let client = cluster.client();

@@ -13,11 +13,14 @@ use crate::cli::args::TimeArg;
 use crate::cli::exit::Exit;
 use crate::cli::printer::Printer;
 use crate::cli::settings::{ReportFile, RunSettings};
+use crate::cluster::embedded::node::netns;
 use crate::runner::report::terminal::Terminal;
 use crate::runner::report::{Summary, json, junit};
 use crate::runner::{self, Options};
 use crate::scenario::load::load;
 use crate::scenario::model::Time;
+use crate::scenario::node::Isolation;
+use crate::scenario::plan::Plan;
 use crate::sim::clock::epoch;
 use crate::sim::seed::RunSeed;
 use crate::sli::spec::Spec;
@@ -51,6 +54,7 @@ pub fn run(settings: &RunSettings, printer: &Printer) -> Result<Exit, Failure> {
         let what = format!("{} runs {what}, which virtual time does not wait for", plan.title);
         return Err(Failure::Input { what, source: None });
     }
+    prepare_nodes(&mut suite.plans, settings.isolation)?;
     let specs: Arc<[Spec]> = measured::specs(&settings.specs)?.into();
     // Asked before anything is run: a reference that cannot be used is bad input.
     let base = reference::base(&settings.reference, printer)?;
@@ -79,6 +83,8 @@ pub fn run(settings: &RunSettings, printer: &Printer) -> Result<Exit, Failure> {
     let mut terminal = Terminal::new(printer, settings.verbose, suite.plans.len());
     let summary = runner::run(suite.plans, &ground.stage, &options, &mut terminal);
     ground.close()?;
+    // Of a scenario that was left behind, nothing is dropped.
+    netns::forget_own();
     terminal.summarise(&summary);
     for report in &settings.reports {
         write(report, &summary, &specs)?;
@@ -89,6 +95,24 @@ pub fn run(settings: &RunSettings, printer: &Printer) -> Result<Exit, Failure> {
     match &settings.gate {
         Some(gate) if summary.is_good() => super::gate::gate_over(base.as_ref(), gate, printer),
         _ => Ok(if summary.is_good() { Exit::Passed } else { Exit::Failed }),
+    }
+}
+
+/// Sees to what the nodes' networks are to be made of, while there is no second thread. What files ask for and cannot have
+/// is said by the scenarios themselves; what the command line asks for must be had.
+fn prepare_nodes(plans: &mut [Plan], isolation: Option<Isolation>) -> Result<(), Failure> {
+    for plan in plans.iter_mut() {
+        plan.isolation = isolation.unwrap_or(plan.isolation);
+    }
+    if plans.iter().all(|plan| plan.isolation == Isolation::Simulated) {
+        return Ok(());
+    }
+    match netns::prepare() {
+        Err(lacking) if isolation.is_some() => Err(Failure::Environment {
+            what: "nodes cannot have network namespaces here, which --node-isolation asks for".to_owned(),
+            source: lacking.into(),
+        }),
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 
@@ -115,6 +139,7 @@ fn interrupt_on_signal() -> CancellationToken {
                 }
                 cancel.cancel();
                 if count > 1 {
+                    netns::forget_own();
                     std::process::exit(i32::from(Exit::Failed.code()));
                 }
             }

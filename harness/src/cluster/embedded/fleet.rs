@@ -29,7 +29,7 @@ use super::node::program::Programs;
 use super::node::tcp::{Medium, Tcp};
 use super::node::{images, lease, registration};
 use crate::cluster::Connection;
-use crate::scenario::node::{NodeSpec, TaintSpec};
+use crate::scenario::node::{Isolation, NodeSpec, TaintSpec};
 
 /// Where clients of Services come from: outside of the cluster.
 const CLIENTS: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10));
@@ -42,6 +42,8 @@ pub(in crate::cluster) struct FleetConfig {
     pub(in crate::cluster) programs: Programs,
     /// What connections to Pods are made of.
     pub(in crate::cluster) medium: Medium,
+    /// What the nodes' networks are made of.
+    pub(in crate::cluster) isolation: Isolation,
     /// How often each node renews its Lease; none keeps no Leases.
     pub(in crate::cluster) lease_renewal: Option<Duration>,
     /// Labels of every Node and Lease.
@@ -125,7 +127,7 @@ impl Fleet {
     pub(in crate::cluster) async fn join(&self, client: Client, mut spec: NodeSpec) -> Result<(), FleetError> {
         spec.labels.extend(self.config.labels.clone());
         spec.taints.extend(self.config.taints.iter().cloned());
-        let machine = Arc::new(Machine::new(spec)?);
+        let machine = Arc::new(Machine::new(spec, self.config.isolation)?);
         let name = machine.spec().name.clone();
         let number = {
             let mut seats = self.lock();

@@ -32,7 +32,7 @@ use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 
 use super::NodeError;
-use crate::scenario::node::{NodeSpec, TaintSpec};
+use crate::scenario::node::{Isolation, NodeSpec, TaintSpec};
 use crate::sli::observed::Recorder;
 use controllers::informer::Informer;
 use controllers::kinds::Kinds;
@@ -69,6 +69,8 @@ pub struct EmbeddedConfig {
     pub lease_renewal: Option<Duration>,
     /// What connections to Pods are made of.
     pub medium: Medium,
+    /// What the nodes' networks are made of.
+    pub isolation: Isolation,
 }
 
 impl EmbeddedConfig {
@@ -95,6 +97,7 @@ impl EmbeddedConfig {
             service_accounts: true,
             lease_renewal: None,
             medium: Medium::Memory,
+            isolation: Isolation::Simulated,
         }
     }
 }
@@ -142,6 +145,7 @@ impl Cluster {
             clock: server.clock(),
             programs: config.programs,
             medium: config.medium,
+            isolation: config.isolation,
             lease_renewal: config.lease_renewal,
             labels: BTreeMap::new(),
             taints: Vec::new(),
@@ -183,22 +187,23 @@ impl Cluster {
         nodes: Vec<NodeSpec>,
         programs: Programs,
     ) -> Result<Self, StartError> {
-        Self::launch_on(Medium::Memory, epoch, seed, nodes, programs).await
+        Self::launch_on(Medium::Memory, Isolation::Simulated, epoch, seed, nodes, programs).await
     }
 
-    /// The same, with connections that are made of this.
+    /// The same, with connections and nodes' networks that are made of this.
     ///
     /// # Errors
     /// See [`StartError`].
     pub async fn launch_on(
         medium: Medium,
+        isolation: Isolation,
         epoch: Timestamp,
         seed: u64,
         nodes: Vec<NodeSpec>,
         programs: Programs,
     ) -> Result<Self, StartError> {
         let config = EmbeddedConfig::new(Clock::starting_at(epoch), seed);
-        Self::start(EmbeddedConfig { nodes, programs, medium, ..config }).await
+        Self::start(EmbeddedConfig { nodes, programs, medium, isolation, ..config }).await
     }
 
     /// Who vouches for the API server.

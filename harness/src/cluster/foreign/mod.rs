@@ -32,7 +32,7 @@ use super::embedded::node::program::Programs;
 use super::embedded::node::tcp::Medium;
 use super::embedded::system_clock;
 use super::{Connection, NodeError};
-use crate::scenario::node::{NodeSpec, TaintSpec};
+use crate::scenario::node::{Isolation, NodeSpec, TaintSpec};
 use crate::sim::seed::RunId;
 use crate::sli::observed::Recorder;
 
@@ -54,13 +54,14 @@ impl Cluster {
     ///
     /// # Errors
     /// The access makes no client.
-    pub fn new(access: Access, run: RunId, programs: Programs) -> Result<Self, kube::Error> {
+    pub fn new(access: Access, run: RunId, programs: Programs, isolation: Isolation) -> Result<Self, kube::Error> {
         let client = access.client()?;
         let fleet = Fleet::new(FleetConfig {
             clock: system_clock(),
             programs,
             // Its time is the machine's, and its clients are other processes.
             medium: Medium::Sockets,
+            isolation,
             lease_renewal: Some(LEASE_RENEWAL),
             labels: BTreeMap::from([(RUN_LABEL.to_owned(), run.0.clone())]),
             taints: vec![TaintSpec {

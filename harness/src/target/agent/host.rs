@@ -1,7 +1,7 @@
-//! The agent's view of a host, on what a container of a simulated node may see and do: the node's network through its
+//! The agent's view of a host, on what a container of a simulated node may see and do: the node's link table through its
 //! capabilities, the node's files through its mounts.
 
-use std::io::{self, ErrorKind};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -10,61 +10,59 @@ use slipway_operator::agent::host::{
 };
 use slipway_operator::api::agent::SYSCTL_MOUNT_PATH;
 
-use crate::cluster::embedded::node::host::{self as network, Errno, LOOPBACK, RouteOrigin};
+use super::files;
+use crate::cluster::embedded::node::host::{self as network, Errno, LOOPBACK, Network, RouteOrigin};
 use crate::cluster::embedded::node::program::Process;
 
 /// How long a change takes, about what it takes on a virtual machine: scenarios can then come between two of them.
-const CHANGE_TIME: Duration = Duration::from_millis(2);
+pub(super) const CHANGE_TIME: Duration = Duration::from_millis(2);
 
-/// A host as a container sees it.
+/// A host with a simulated link table, as a container sees it.
 pub(super) struct ContainerHost<'a> {
     process: &'a Process,
+    network: &'a Arc<Mutex<Network>>,
 }
 
 impl<'a> ContainerHost<'a> {
-    /// The host of a container's process.
-    pub(super) fn new(process: &'a Process) -> Self {
-        Self { process }
+    /// The host of a container's process that is in this network.
+    pub(super) fn new(process: &'a Process, network: &'a Arc<Mutex<Network>>) -> Self {
+        Self { process, network }
+    }
+
+    fn look<T>(&self, look: impl FnOnce(&Network) -> T) -> T {
+        look(&self.network.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// A netlink request that changes something.
     async fn change(
         &self,
         operation: String,
-        change: impl FnOnce(&mut network::Network) -> Result<(), Errno> + Send,
+        change: impl FnOnce(&mut Network) -> Result<(), Errno> + Send,
     ) -> HostResult<()> {
         tokio::time::sleep(CHANGE_TIME).await;
+        let change = || change(&mut self.network.lock().unwrap_or_else(PoisonError::into_inner));
         self.process.network.change(change).map_err(|errno| refused(operation, errno))
     }
+}
 
-    fn sysctls_are_writable(&self) -> bool {
-        self.process.network.sysctls_are_writable() || self.process.files.is_dir(SYSCTL_MOUNT_PATH)
-    }
+/// Whether a container may write the sysctls of links: those that are privileged, or have them mounted.
+pub(super) fn sysctls_are_writable(process: &Process) -> bool {
+    process.network.sysctls_are_writable() || process.files.is_dir(SYSCTL_MOUNT_PATH)
 }
 
 /// The kernel's answer, as far as it matters to the agent.
-fn refused(operation: String, errno: Errno) -> HostError {
+pub(super) fn refused(operation: String, errno: Errno) -> HostError {
     let kind = match errno {
-        Errno::NoEntry | Errno::NoProcess | Errno::NoDevice => HostErrorKind::NotFound,
+        Errno::NoEntry | Errno::NoProcess | Errno::NoDevice | Errno::NoDeviceOrAddress => HostErrorKind::NotFound,
         Errno::Exists => HostErrorKind::Exists,
         Errno::Busy => HostErrorKind::Busy,
         Errno::Perm | Errno::ReadOnly => HostErrorKind::Denied,
-        Errno::Invalid | Errno::AddressNotAvailable | Errno::NetDown | Errno::NetUnreachable => HostErrorKind::Invalid,
+        Errno::Invalid | Errno::Range | Errno::AddressNotAvailable | Errno::NetDown | Errno::NetUnreachable => {
+            HostErrorKind::Invalid
+        }
+        Errno::HostUnreachable => HostErrorKind::Other,
     };
     HostError::new(kind, operation, format!("{errno} (os error {})", errno.code()))
-}
-
-/// The file system's answer, as far as it matters to the agent.
-fn failed(operation: String, error: &io::Error) -> HostError {
-    let kind = match error.kind() {
-        ErrorKind::NotFound => HostErrorKind::NotFound,
-        ErrorKind::AlreadyExists => HostErrorKind::Exists,
-        ErrorKind::ResourceBusy => HostErrorKind::Busy,
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => HostErrorKind::Denied,
-        ErrorKind::InvalidInput | ErrorKind::InvalidData | ErrorKind::Unsupported => HostErrorKind::Invalid,
-        _ => HostErrorKind::Other,
-    };
-    HostError::new(kind, operation, error.to_string())
 }
 
 fn route_of(route: &Route) -> network::Route {
@@ -92,7 +90,7 @@ impl Host for ContainerHost<'_> {
             loopback: link.index == LOOPBACK,
             alt_names: link.alternative_names.clone(),
         };
-        Ok(self.process.network.look(|network| network.links().map(link).collect()))
+        Ok(self.look(|network| network.links().map(link).collect()))
     }
 
     async fn addresses(&self) -> HostResult<Vec<Address>> {
@@ -109,7 +107,7 @@ impl Host for ContainerHost<'_> {
             };
             link.addresses.iter().filter_map(address).collect::<Vec<_>>()
         };
-        Ok(self.process.network.look(|network| network.links().flat_map(addresses).collect()))
+        Ok(self.look(|network| network.links().flat_map(addresses).collect()))
     }
 
     async fn routes(&self) -> HostResult<Vec<Route>> {
@@ -122,12 +120,12 @@ impl Host for ContainerHost<'_> {
             src: route.source,
             kernel: route.origin == RouteOrigin::Kernel,
         };
-        Ok(self.process.network.look(|network| network.routes().iter().map(route).collect()))
+        Ok(self.look(|network| network.routes().iter().map(route).collect()))
     }
 
     async fn rules(&self) -> HostResult<Vec<Rule>> {
         let rule = |rule: &network::Rule| Some(Rule { from: rule.from?, table: rule.table, priority: rule.priority });
-        Ok(self.process.network.look(|network| network.rules().iter().filter_map(rule).collect()))
+        Ok(self.look(|network| network.rules().iter().filter_map(rule).collect()))
     }
 
     async fn set_name(&self, link: u32, name: &str) -> HostResult<()> {
@@ -193,7 +191,7 @@ impl Host for ContainerHost<'_> {
     }
 
     async fn sysctl(&self, link: &str, key: Sysctl) -> HostResult<String> {
-        let value = self.process.network.look(|network| {
+        let value = self.look(|network| {
             let link = network.link_by_name(link)?;
             link.setting(key.key()).map(str::to_owned)
         });
@@ -202,7 +200,7 @@ impl Host for ContainerHost<'_> {
 
     async fn set_sysctl(&self, link: &str, key: Sysctl, value: &str) -> HostResult<()> {
         let operation = format!("set {} of {link} to {value}", key.key());
-        if !self.sysctls_are_writable() {
+        if !sysctls_are_writable(self.process) {
             return Err(refused(operation, Errno::ReadOnly));
         }
         self.change(operation, |network| {
@@ -213,35 +211,18 @@ impl Host for ContainerHost<'_> {
     }
 
     async fn list_files(&self, dir: Dir) -> HostResult<Vec<String>> {
-        let files = &self.process.files;
-        let names = files.list(dir.path()).map_err(|error| failed(format!("list {}", dir.path()), &error))?;
-        Ok(names.into_iter().filter(|name| !files.is_dir(format!("{}/{name}", dir.path()))).collect())
+        files::list(self.process, dir)
     }
 
     async fn read_file(&self, file: &FileRef) -> HostResult<FileContent> {
-        let files = &self.process.files;
-        let read = || Ok(FileContent { bytes: files.read(file.path())?, mode: files.mode(file.path())? & 0o7777 });
-        read().map_err(|error: io::Error| failed(format!("read {file}"), &error))
+        files::read(self.process, file)
     }
 
     async fn write_file(&self, file: &FileRef, content: &FileContent) -> HostResult<()> {
-        tokio::time::sleep(CHANGE_TIME).await;
-        let files = &self.process.files;
-        let beside = format!("{}/.{}.multinic-agent", file.dir().path(), file.name());
-        let write = || {
-            files.write(&beside, &content.bytes, content.mode)?;
-            files.set_mode(&beside, content.mode)?;
-            files.rename(&beside, file.path())
-        };
-        write().map_err(|error| {
-            // What is left of an attempt is removed by the agent's next run.
-            drop(files.remove(&beside));
-            failed(format!("write {file}"), &error)
-        })
+        files::write(self.process, file, content).await
     }
 
     async fn remove_file(&self, file: &FileRef) -> HostResult<()> {
-        tokio::time::sleep(CHANGE_TIME).await;
-        self.process.files.remove(file.path()).map_err(|error| failed(format!("remove {file}"), &error))
+        files::remove(self.process, file).await
     }
 }

@@ -1,20 +1,18 @@
 //! One node's machine: its root directory, its network and what it says about itself.
 
-use std::collections::BTreeMap;
 use std::io;
-use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
 
-use ipnet::IpNet;
 use tempfile::TempDir;
 use thiserror::Error;
 use tokio::sync::watch;
 
 use super::files::{Changes, Files};
-use super::host::{Address, Errno, LOOPBACK, Network, Route, RouteOrigin, parse_mac};
+use super::netns::NamespaceError;
+use super::network::NodeNetwork;
 use super::os::{self, Os};
+use super::wiring::describe;
 use crate::cluster::Node;
-use crate::scenario::node::{LinkSpec, NodeSpec, RouteSpec, RuleSpec};
+use crate::scenario::node::{Isolation, LinkSpec, NodeSpec};
 
 /// Why a node cannot be built as it is described.
 #[derive(Debug, Error)]
@@ -50,7 +48,16 @@ pub enum MachineError {
         what: String,
         /// The kernel's answer.
         #[source]
-        source: Errno,
+        source: io::Error,
+    },
+    /// It cannot have a network namespace of its own.
+    #[error("node {node} has no network")]
+    Namespace {
+        /// The node's name.
+        node: String,
+        /// Why not.
+        #[source]
+        source: NamespaceError,
     },
     /// The root directory or a file in it cannot be made.
     #[error("node {node}: cannot make {path}")]
@@ -72,11 +79,11 @@ pub struct Machine {
     os: Os,
     root: TempDir,
     files: Files,
-    network: Arc<Mutex<Network>>,
+    network: NodeNetwork,
     changes: Changes,
 }
 
-/// Directories that the kernel shows on every node, and that Pods mount. What is in them lives in the [`Network`].
+/// Directories that the kernel shows on every node, and that Pods mount. What is in them lives in the [`NodeNetwork`].
 const KERNEL_DIRECTORIES: [&str; 1] = ["/proc/sys/net/ipv4/conf"];
 
 impl Machine {
@@ -84,7 +91,7 @@ impl Machine {
     ///
     /// # Errors
     /// See [`MachineError`].
-    pub fn new(spec: NodeSpec) -> Result<Self, MachineError> {
+    pub fn new(spec: NodeSpec, isolation: Isolation) -> Result<Self, MachineError> {
         let short = spec.os.as_deref().unwrap_or(os::DEFAULT);
         let os =
             os::find(short).ok_or_else(|| MachineError::UnknownOs { node: spec.name.clone(), os: short.to_owned() })?;
@@ -102,7 +109,7 @@ impl Machine {
         for path in KERNEL_DIRECTORIES {
             files.create_dir_all(path).map_err(|e| failed(path, e))?;
         }
-        let network = Arc::new(Mutex::new(build_network(&spec, os.renames_live_links())?));
+        let network = NodeNetwork::build(&spec, isolation, os.renames_live_links(), &changes)?;
         Ok(Self { spec, os, root, files, network, changes })
     }
 
@@ -122,7 +129,7 @@ impl Machine {
     }
 
     /// Its network.
-    pub fn network(&self) -> &Arc<Mutex<Network>> {
+    pub fn network(&self) -> &NodeNetwork {
         &self.network
     }
 
@@ -151,105 +158,10 @@ impl Node for Machine {
     }
 
     fn links(&self) -> Vec<LinkSpec> {
-        describe(&self.network.lock().unwrap_or_else(PoisonError::into_inner))
+        self.network.look(describe)
     }
 
     fn changes(&self) -> watch::Receiver<u64> {
         self.changes.listen()
-    }
-}
-
-fn build_network(spec: &NodeSpec, live_rename: bool) -> Result<Network, MachineError> {
-    let mut network = Network::new(live_rename);
-    for link in &spec.links {
-        build_link(&mut network, &spec.name, link)?;
-    }
-    Ok(network)
-}
-
-fn build_link(network: &mut Network, node: &str, link: &LinkSpec) -> Result<(), MachineError> {
-    let malformed = |what, value: &str| MachineError::Malformed {
-        node: node.to_owned(),
-        link: link.name.clone(),
-        what,
-        value: value.to_owned(),
-    };
-    let refused = |what: String| {
-        move |source| MachineError::Refused { node: node.to_owned(), link: link.name.clone(), what, source }
-    };
-    let mac = parse_mac(&link.mac).ok_or_else(|| malformed("MAC address", &link.mac))?;
-    let index = network
-        .add_link(&link.name, mac, link.mtu)
-        .map_err(refused(format!("cannot be made with MTU {}", link.mtu)))?;
-    if link.up {
-        network.set_up(index).map_err(refused("cannot be brought up".to_owned()))?;
-    }
-    for text in &link.addresses {
-        let net: IpNet = text.parse().map_err(|_| malformed("address with prefix", text))?;
-        let address = Address::new(net.addr(), net.prefix_len());
-        network.add_address(index, address).map_err(refused(format!("cannot take the address {text}")))?;
-    }
-    for route in &link.routes {
-        let ip = |text: &String| text.parse::<IpAddr>().map_err(|_| malformed("IP address", text));
-        let via = route.via.as_ref().map(ip).transpose()?;
-        let source = route.src.as_ref().map(ip).transpose()?;
-        let v6 = via.or(source).is_some_and(|ip| ip.is_ipv6());
-        let to = match route.to.as_str() {
-            "default" if v6 => IpNet::V6(ipnet::Ipv6Net::default()),
-            "default" => IpNet::V4(ipnet::Ipv4Net::default()),
-            text => text.parse().map_err(|_| malformed("network", text))?,
-        };
-        let (table, metric) = (route.table, route.metric);
-        let route = Route { to, via, link: index, table, metric, source, origin: RouteOrigin::Static };
-        // A connected route may be written out; the kernel has made it already.
-        network.replace_route(route).map_err(refused(format!("cannot take the route to {to}")))?;
-    }
-    for rule in &link.rules {
-        let from: IpNet = rule.from.parse().map_err(|_| malformed("network", &rule.from))?;
-        let priority = (rule.priority != 0).then_some(rule.priority);
-        network.add_rule(from, rule.table, priority).map_err(refused(format!("cannot take the rule for {from}")))?;
-    }
-    for (key, value) in &link.sysctls {
-        network.set_setting(index, key, value).map_err(refused(format!("cannot set {key} to {value}")))?;
-    }
-    Ok(())
-}
-
-/// The link table in the form in which scenarios write it: every link but the loopback one.
-fn describe(network: &Network) -> Vec<LinkSpec> {
-    let described = |index: u32| {
-        let link = network.link(index).ok()?;
-        let routes: Vec<&Route> = network.routes().iter().filter(|route| route.link == index).collect();
-        let rules = network.rules().iter().filter_map(|rule| {
-            let from = rule.from?;
-            let by_table = rule.table != super::host::MAIN_TABLE && routes.iter().any(|r| r.table == rule.table);
-            let by_source = link.addresses.iter().any(|address| from.contains(&address.ip));
-            (by_table || by_source).then(|| RuleSpec {
-                from: from.to_string(),
-                table: rule.table,
-                priority: rule.priority,
-            })
-        });
-        Some(LinkSpec {
-            name: link.name.clone(),
-            mac: link.mac_text(),
-            up: link.up,
-            mtu: link.mtu,
-            addresses: link.addresses.iter().map(|a| format!("{}/{}", a.ip, a.prefix)).collect(),
-            rules: rules.collect(),
-            routes: routes.into_iter().map(describe_route).collect(),
-            sysctls: link.settings().map(|(key, value)| (key.to_owned(), value.to_owned())).collect::<BTreeMap<_, _>>(),
-        })
-    };
-    network.links().map(|link| link.index).filter(|index| *index != LOOPBACK).filter_map(described).collect()
-}
-
-fn describe_route(route: &Route) -> RouteSpec {
-    RouteSpec {
-        to: if route.to.prefix_len() == 0 { "default".to_owned() } else { route.to.to_string() },
-        via: route.via.map(|ip| ip.to_string()),
-        table: route.table,
-        metric: route.metric,
-        src: route.source.map(|ip| ip.to_string()),
     }
 }

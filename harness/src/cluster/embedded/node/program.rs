@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -16,8 +16,9 @@ use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use super::files::{Changes, Files};
-use super::host::{Errno, Network};
+use super::host::Errno;
 use super::log::Log;
+use super::network::NodeNetwork;
 use super::tcp::{Entry, Kind, Listener, Socket, State, Stream, Tcp};
 
 /// The path that a container writes its last words to, unless its Pod names another.
@@ -154,7 +155,7 @@ impl PodNetwork {
 /// A network namespace, with what a container may do to it.
 #[derive(Clone, Debug)]
 pub struct NetworkAccess {
-    network: Arc<Mutex<Network>>,
+    network: NodeNetwork,
     net_admin: bool,
     writable_sysctls: bool,
     changes: Changes,
@@ -162,30 +163,30 @@ pub struct NetworkAccess {
 
 impl NetworkAccess {
     /// Access with `CAP_NET_ADMIN` or without; `/proc/sys` is writable for privileged containers only.
-    pub fn new(network: Arc<Mutex<Network>>, net_admin: bool, writable_sysctls: bool, changes: Changes) -> Self {
+    pub fn new(network: NodeNetwork, net_admin: bool, writable_sysctls: bool, changes: Changes) -> Self {
         Self { network, net_admin, writable_sysctls, changes }
     }
 
-    /// Looks at the namespace.
-    pub fn look<T>(&self, look: impl FnOnce(&Network) -> T) -> T {
-        look(&self.network.lock().unwrap_or_else(PoisonError::into_inner))
+    /// The namespace, which anybody may look at.
+    pub fn network(&self) -> &NodeNetwork {
+        &self.network
     }
 
     /// Changes the namespace, as a netlink request does.
     ///
     /// # Errors
     /// [`Errno::Perm`] without `CAP_NET_ADMIN`, else what the change answers.
-    pub fn change<T>(&self, change: impl FnOnce(&mut Network) -> Result<T, Errno>) -> Result<T, Errno> {
+    pub fn change<T, E: From<Errno>>(&self, change: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
         if !self.net_admin {
-            return Err(Errno::Perm);
+            return Err(Errno::Perm.into());
         }
-        let answer = change(&mut self.network.lock().unwrap_or_else(PoisonError::into_inner));
+        let answer = change();
         self.changes.mark();
         answer
     }
 
     /// Whether a write to `/proc/sys/net` gets through: only in a privileged container. The same settings can be
-    /// changed by netlink (`IFLA_INET_CONF`), which needs `CAP_NET_ADMIN` alone: see [`Network::set_setting`].
+    /// changed by netlink (`IFLA_INET_CONF`), which needs `CAP_NET_ADMIN` alone.
     pub fn sysctls_are_writable(&self) -> bool {
         self.writable_sysctls
     }

@@ -110,6 +110,7 @@ fn uuid_of(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::node::Isolation;
 
     #[test]
     fn a_node_keeps_its_uuid_from_run_to_run_and_shares_it_with_no_other() {
@@ -129,7 +130,7 @@ mod tests {
             unschedulable: true,
             ..NodeSpec::default()
         };
-        let machine = Machine::new(spec).expect("a machine");
+        let machine = Machine::new(spec, Isolation::Simulated).expect("a machine");
         let node = node(&machine, "172.18.0.2", Timestamp::from_second(0).expect("in range"));
         assert_eq!(node["status"]["nodeInfo"]["osImage"], "Rocky Linux 9.5 (Blue Onyx)");
         assert_eq!(node["status"]["nodeInfo"]["systemUUID"], "ABCD");

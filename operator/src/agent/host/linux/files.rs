@@ -11,8 +11,11 @@ use crate::agent::files::TEMPORARY;
 /// No configuration file is larger; what is, is none of ours.
 const SIZE_MAX: u64 = 1024 * 1024;
 
-/// `ESRCH` and `ENODEV`, which the standard library has no words for.
-const NO_SUCH: [i32; 2] = [3, 19];
+/// `ESRCH`, `ENXIO` (an IPv6 address on a link that has no IPv6) and `ENODEV`, which the standard library has no words for.
+const NO_SUCH: [i32; 3] = [3, 6, 19];
+
+/// `ERANGE`, for a device name that is too long.
+const TOO_LONG: i32 = 34;
 
 /// What an operating system error means to the agent.
 pub(super) fn error(operation: impl Into<String>, error: &io::Error) -> HostError {
@@ -28,6 +31,7 @@ pub(super) fn error(operation: impl Into<String>, error: &io::Error) -> HostErro
         | ErrorKind::NetworkUnreachable
         | ErrorKind::Unsupported => HostErrorKind::Invalid,
         _ if error.raw_os_error().is_some_and(|code| NO_SUCH.contains(&code)) => HostErrorKind::NotFound,
+        _ if error.raw_os_error() == Some(TOO_LONG) => HostErrorKind::Invalid,
         _ => HostErrorKind::Other,
     };
     HostError::new(kind, operation, error.to_string())

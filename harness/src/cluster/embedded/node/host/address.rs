@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
-use super::{Errno, IPV6_MIN_MTU, Network, Route};
+use super::{Errno, IPV6_MIN_MTU, MAIN_TABLE, Network, Route};
 
 /// An address of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,42 +58,25 @@ impl Network {
             return Err(Errno::Exists);
         }
         link.addresses.push(address);
-        if link.up {
+        let first = is_primary(&link.addresses, link.addresses.len() - 1);
+        if link.up && (first || address.ip.is_ipv6()) {
             self.connect(index, &address);
         }
         Ok(())
     }
 
-    /// Adds an address, or changes the flags of the one that is there (`ip addr replace`).
+    /// Takes an address from a link, with its connected route and, for IPv4, every route of the main table that prefers it
+    /// as source. Secondary addresses of the same network go with it unless the link promotes them; with the last IPv4
+    /// address go all IPv4 routes through the link.
     ///
     /// # Errors
-    /// As [`Network::add_address`], never [`Errno::Exists`].
-    pub fn replace_address(&mut self, index: u32, address: Address) -> Result<(), Errno> {
-        let link = self.link_mut(index)?;
-        let Some(present) = link.addresses.iter_mut().find(|other| other.is(&address)) else {
-            return self.add_address(index, address);
-        };
-        let address = Address { prefix: present.prefix, ..address };
-        if *present == address {
-            return Ok(());
-        }
-        present.no_prefix_route = address.no_prefix_route;
-        let up = link.up;
-        if address.no_prefix_route {
-            self.disconnect(index, &address);
-        } else if up {
-            self.connect(index, &address);
-        }
-        Ok(())
-    }
-
-    /// Takes an address from a link, with its connected route and, for IPv4, every route that prefers it as source.
-    /// Secondary addresses of the same network go with it unless the link promotes them.
-    ///
-    /// # Errors
-    /// [`Errno::NoDevice`], [`Errno::AddressNotAvailable`] for an address that the link has not.
+    /// [`Errno::NoDevice`], [`Errno::AddressNotAvailable`] for an address that the link has not,
+    /// [`Errno::NoDeviceOrAddress`] for IPv6 on a link whose MTU is below 1280.
     pub fn remove_address(&mut self, index: u32, ip: IpAddr, prefix: u8) -> Result<(), Errno> {
         let link = self.link_mut(index)?;
+        if ip.is_ipv6() && link.mtu < IPV6_MIN_MTU {
+            return Err(Errno::NoDeviceOrAddress);
+        }
         let wanted = Address::new(ip, prefix);
         let at = link
             .addresses
@@ -101,24 +84,42 @@ impl Network {
             .position(|other| other.ip == ip && other.prefix == prefix)
             .ok_or(Errno::AddressNotAvailable)?;
         let was_primary = is_primary(&link.addresses, at);
-        link.addresses.remove(at);
-        if was_primary && ip.is_ipv4() && !link.promotes_secondaries() {
-            let secondary = |other: &Address| other.prefix == prefix && other.network() == wanted.network();
-            link.addresses.retain(|other| !secondary(other));
+        let removed = link.addresses.remove(at);
+        let (promotes, up) = (link.promotes_secondaries(), link.up);
+        let secondary = |other: &Address| other.prefix == prefix && other.network() == wanted.network();
+        if ip.is_ipv4() && was_primary {
+            if !promotes {
+                link.addresses.retain(|other| !secondary(other));
+            }
+            let next = link.addresses.iter().find(|other| secondary(other)).copied();
+            if !removed.no_prefix_route {
+                self.routes.retain(|route| !(route.link == index && route.is_connected_by(&removed)));
+            }
+            if let Some(next) = next.filter(|_| up) {
+                self.connect(index, &next);
+            }
+        } else if ip.is_ipv6() && !removed.no_prefix_route && !link.addresses.iter().any(secondary) {
+            self.disconnect_ipv6(index, &removed);
         }
-        self.disconnect(index, &wanted);
+        // A link without any IPv4 address has no IPv4.
+        if self.link(index)?.addresses.iter().all(|address| address.ip.is_ipv6()) {
+            self.routes.retain(|route| route.link != index || !route.is_ipv4());
+        }
         self.drop_routes_from_lost_sources();
         Ok(())
     }
 
     pub(super) fn connect_all(&mut self, index: u32) {
         let addresses = self.links.get(&index).map(|link| link.addresses.clone()).unwrap_or_default();
-        for address in &addresses {
-            self.connect(index, address);
+        for (at, address) in addresses.iter().enumerate() {
+            if address.ip.is_ipv6() || is_primary(&addresses, at) {
+                self.connect(index, address);
+            }
         }
     }
 
-    /// Makes the connected route of an address, unless its network has one from an earlier address.
+    /// Makes the connected route of an address, unless its network has one from an earlier address. In IPv4 only the
+    /// first address of a network may ask for it.
     fn connect(&mut self, index: u32, address: &Address) {
         let host_only = u32::from(address.prefix) == if address.ip.is_ipv4() { 32 } else { 128 };
         let Some(network) = address.network() else { return };
@@ -132,23 +133,27 @@ impl Network {
         }
     }
 
-    /// Takes the connected route of an address away; another address of the same network gets it instead.
-    fn disconnect(&mut self, index: u32, address: &Address) {
+    /// Takes away the route to the network of an address that nobody shares: the most preferred one on the link, as the
+    /// kernel does, whoever made it.
+    fn disconnect_ipv6(&mut self, index: u32, address: &Address) {
         let Some(network) = address.network() else { return };
-        self.routes.retain(|route| !(route.link == index && route.is_connected() && route.to == network));
-        if self.links.get(&index).is_some_and(|link| link.up) {
-            self.connect_all(index);
+        let on_link = |route: &Route| route.link == index && route.table == MAIN_TABLE && route.via.is_none();
+        let found = self.routes.iter().enumerate().filter(|(_, route)| on_link(route) && route.to == network);
+        if let Some((at, _)) = found.min_by_key(|(_, route)| route.metric) {
+            self.routes.remove(at);
         }
     }
 
     fn drop_routes_from_lost_sources(&mut self) {
         let present = |ip: IpAddr| self.links.values().flat_map(|link| &link.addresses).any(|a| a.ip == ip);
+        // Of IPv4 the kernel looks at the main table only.
+        let gone = |route: &Route| route.is_ipv4() && route.table == MAIN_TABLE;
         let lost = |route: &Route| route.source.is_some_and(|source| !present(source));
         let (gone, mut kept): (Vec<Route>, Vec<Route>) =
-            std::mem::take(&mut self.routes).into_iter().partition(|route| route.is_ipv4() && lost(route));
+            std::mem::take(&mut self.routes).into_iter().partition(|route| gone(route) && lost(route));
         drop(gone);
         for route in &mut kept {
-            if lost(route) {
+            if !route.is_ipv4() && lost(route) {
                 route.source = None;
             }
         }

@@ -14,6 +14,9 @@ pub enum Errno {
     /// `ESRCH`: no such route.
     #[error("no such process")]
     NoProcess,
+    /// `ENXIO`: the link has no IPv6, and so no such address.
+    #[error("no such device or address")]
+    NoDeviceOrAddress,
     /// `EBUSY`: the link is up and this kernel renames only links that are down.
     #[error("device or resource busy")]
     Busy,
@@ -26,6 +29,9 @@ pub enum Errno {
     /// `EINVAL`: a value outside what the kernel takes.
     #[error("invalid argument")]
     Invalid,
+    /// `ERANGE`: a device name that is too long.
+    #[error("numerical result out of range")]
+    Range,
     /// `EROFS`: `/proc/sys` is read-only in a container that is not privileged.
     #[error("read-only file system")]
     ReadOnly,
@@ -38,6 +44,9 @@ pub enum Errno {
     /// `ENETUNREACH`: the next hop cannot be reached.
     #[error("network is unreachable")]
     NetUnreachable,
+    /// `EHOSTUNREACH`: the next hop cannot be reached, in IPv6.
+    #[error("no route to host")]
+    HostUnreachable,
 }
 
 impl Errno {
@@ -47,14 +56,17 @@ impl Errno {
             Self::Perm => 1,
             Self::NoEntry => 2,
             Self::NoProcess => 3,
+            Self::NoDeviceOrAddress => 6,
             Self::Busy => 16,
             Self::Exists => 17,
             Self::NoDevice => 19,
             Self::Invalid => 22,
             Self::ReadOnly => 30,
+            Self::Range => 34,
             Self::AddressNotAvailable => 99,
             Self::NetDown => 100,
             Self::NetUnreachable => 101,
+            Self::HostUnreachable => 113,
         }
     }
 }

@@ -71,6 +71,22 @@ impl Link {
         }
     }
 
+    /// A link as it was found; the rest is for the finder to fill in.
+    pub fn found(index: u32, up: bool, addresses: Vec<Address>) -> Self {
+        Self { index, up, addresses, ..Self::new("", [0; 6]) }
+    }
+
+    /// The same link with these settings of `net.ipv4.conf.<link>` and no others.
+    #[must_use]
+    pub fn with_settings(self, settings: BTreeMap<&'static str, String>) -> Self {
+        Self { settings, ..self }
+    }
+
+    /// The settings of `net.ipv4.conf.<link>` that are known, and what a machine booted by systemd has in them.
+    pub fn booted_settings() -> impl Iterator<Item = (&'static str, &'static str)> {
+        SETTINGS.into_iter()
+    }
+
     pub(super) fn loopback() -> Self {
         Self {
             up: true,
@@ -113,11 +129,15 @@ impl Network {
     /// Renames a link; addresses, routes and settings stay with it.
     ///
     /// # Errors
-    /// [`Errno::NoDevice`], [`Errno::Invalid`] for what is no device name, [`Errno::Exists`] for a name that another
-    /// link has, [`Errno::Busy`] for a link that is up on a kernel before 6.2.
+    /// [`Errno::NoDevice`], [`Errno::Range`] for a name that is too long, [`Errno::Invalid`] for what else is no device
+    /// name, [`Errno::Exists`] for a name that another link has, [`Errno::Busy`] for a link that is up on a kernel before 6.2.
     pub fn rename(&mut self, index: u32, name: &str) -> Result<(), Errno> {
+        if name.len() > NAME_MAX_BYTES {
+            return Err(Errno::Range);
+        }
         let link = self.link(index)?;
-        if link.name == name {
+        // An empty name is none at all.
+        if link.name == name || name.is_empty() {
             return Ok(());
         }
         if link.up && !self.live_rename {

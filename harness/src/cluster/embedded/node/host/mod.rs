@@ -20,7 +20,7 @@ pub use address::Address;
 pub use errno::Errno;
 pub use link::{Link, Mac, parse_mac};
 pub use route::{Route, RouteOrigin};
-pub use rule::Rule;
+pub use rule::{LOCAL_TABLE, Rule};
 
 /// The main routing table.
 pub const MAIN_TABLE: u32 = 254;
@@ -56,6 +56,13 @@ impl Network {
         };
         network.insert(Link::loopback());
         network
+    }
+
+    /// A namespace as it was found, its parts in the kernel's order.
+    pub fn found(links: impl IntoIterator<Item = Link>, routes: Vec<Route>, rules: Vec<Rule>) -> Self {
+        let links: BTreeMap<u32, Link> = links.into_iter().map(|link| (link.index, link)).collect();
+        let next_index = links.last_key_value().map_or(LOOPBACK, |(last, _)| last + 1);
+        Self { links, next_index, routes, rules, live_rename: true }
     }
 
     /// Plugs in a link and gives it the next index.

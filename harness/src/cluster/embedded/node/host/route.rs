@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{Errno, MAIN_TABLE, Network};
+use super::{Address, Errno, IPV6_MIN_MTU, MAIN_TABLE, Network};
 
 /// The metric of an IPv6 route that names none.
 const IPV6_METRIC: u32 = 1024;
@@ -50,14 +50,18 @@ impl Route {
         self.origin == RouteOrigin::Kernel
     }
 
+    /// Whether it is the connected route of this address' network.
+    pub(super) fn is_connected_by(&self, address: &Address) -> bool {
+        self.is_connected() && Some(self.to) == address.network()
+    }
+
     pub(super) fn is_ipv4(&self) -> bool {
         matches!(self.to, IpNet::V4(_))
     }
 
-    /// What no two routes of the kernel may share.
+    /// What no route that is added may share with another.
     fn clashes(&self, other: &Self) -> bool {
-        let same = (self.to, self.table, self.metric) == (other.to, other.table, other.metric);
-        same && (self.is_ipv4() || (self.link, self.via) == (other.link, other.via))
+        (self.to, self.table, self.metric) == (other.to, other.table, other.metric)
     }
 }
 
@@ -65,10 +69,11 @@ impl Network {
     /// Adds a route.
     ///
     /// # Errors
-    /// [`Errno::NoDevice`]; [`Errno::Exists`] where the table has one to this destination with this metric;
-    /// [`Errno::Invalid`] for a destination with host bits, a source that is no address of the machine, or a next hop
-    /// of the other family; [`Errno::NetDown`] for a link that is down; [`Errno::NetUnreachable`] for a next hop that
-    /// no connected network holds.
+    /// [`Errno::NoDevice`], also for IPv6 on a link whose MTU is below 1280; [`Errno::Exists`] where the table has one to
+    /// this destination with this metric; [`Errno::Invalid`] for an IPv4 destination with host bits, a source that is no
+    /// address of the machine, or a next hop of the other family; [`Errno::NetDown`] for a link that is down;
+    /// [`Errno::NetUnreachable`] (IPv4) and [`Errno::HostUnreachable`] (IPv6) for a next hop that no connected network
+    /// holds.
     pub fn add_route(&mut self, route: Route) -> Result<(), Errno> {
         let route = self.checked(route)?;
         if self.routes.iter().any(|other| other.clashes(&route)) {
@@ -92,7 +97,8 @@ impl Network {
         Ok(())
     }
 
-    /// Removes the first route that has this destination and table, and the metric, link and next hop where given.
+    /// Removes the most preferred route that has this destination and table, and the metric, link and next hop where
+    /// given; the metric 0 stands for any.
     ///
     /// # Errors
     /// [`Errno::NoProcess`] where there is none.
@@ -104,52 +110,75 @@ impl Network {
         metric: Option<u32>,
         via: Option<IpAddr>,
     ) -> Result<(), Errno> {
-        let at = self
-            .routes
-            .iter()
-            .position(|route| {
-                (route.to, route.table) == (to, table)
-                    && link.is_none_or(|link| link == route.link)
-                    && metric.is_none_or(|metric| metric == route.metric)
-                    && (via.is_none() || via == route.via)
-            })
-            .ok_or(Errno::NoProcess)?;
+        let matches = |route: &Route| {
+            (route.to, route.table) == (to, table)
+                && link.is_none_or(|link| link == route.link)
+                && metric.is_none_or(|metric| metric == 0 || metric == route.metric)
+                && (via.is_none() || via == route.via)
+        };
+        let found = self.routes.iter().enumerate().filter(|(_, route)| matches(route));
+        let (at, _) = found.min_by_key(|(_, route)| route.metric).ok_or(Errno::NoProcess)?;
         self.routes.remove(at);
         Ok(())
     }
 
-    fn checked(&self, mut route: Route) -> Result<Route, Errno> {
-        let link = self.link(route.link)?;
-        let ipv4 = route.is_ipv4();
-        if route.to.addr() != route.to.network() {
+    fn checked(&self, route: Route) -> Result<Route, Errno> {
+        let route = if route.is_ipv4() { self.checked_ipv4(route) } else { self.checked_ipv6(route) }?;
+        let family = |ip: IpAddr| ip.is_ipv4() == route.is_ipv4();
+        let own = |source| self.links.values().flat_map(|link| &link.addresses).any(|address| address.ip == source);
+        if route.source.is_some_and(|source| !own(source) || !family(source)) {
             return Err(Errno::Invalid);
-        }
-        if !link.up {
-            return Err(Errno::NetDown);
-        }
-        if let Some(via) = route.via {
-            if via.is_ipv4() != ipv4 {
-                return Err(Errno::Invalid);
-            }
-            if !self.is_on_link(route.link, via) {
-                return Err(Errno::NetUnreachable);
-            }
-        }
-        if let Some(source) = route.source {
-            let own = self.links.values().flat_map(|link| &link.addresses).any(|address| address.ip == source);
-            if !own || source.is_ipv4() != ipv4 {
-                return Err(Errno::Invalid);
-            }
-        }
-        if !ipv4 && route.metric == 0 {
-            route.metric = IPV6_METRIC;
         }
         Ok(route)
     }
 
-    /// Whether the main table reaches an address through this link without a further hop.
-    fn is_on_link(&self, link: u32, ip: IpAddr) -> bool {
-        let direct = |route: &Route| route.table == MAIN_TABLE && route.link == link && route.via.is_none();
-        self.routes.iter().any(|route| direct(route) && route.to.contains(&ip))
+    /// The next hop is looked for first: without it the kernel does not come to the link.
+    fn checked_ipv4(&self, route: Route) -> Result<Route, Errno> {
+        if route.to.addr() != route.to.network() || route.via.is_some_and(|via| via.is_ipv6()) {
+            return Err(Errno::Invalid);
+        }
+        match route.via {
+            Some(via) if !self.is_on_link(&route, via) => Err(Errno::NetUnreachable),
+            None if !self.link(route.link)?.up => Err(Errno::NetDown),
+            _ => Ok(route),
+        }
+    }
+
+    /// The link is looked for first, and must have IPv6; bits of hosts are ignored.
+    fn checked_ipv6(&self, mut route: Route) -> Result<Route, Errno> {
+        let link = self.link(route.link)?;
+        if link.mtu < IPV6_MIN_MTU {
+            return Err(Errno::NoDevice);
+        }
+        if let Some(via) = route.via {
+            if via.is_ipv4() {
+                return Err(Errno::Invalid);
+            }
+            if !self.is_on_link(&route, via) {
+                return Err(Errno::HostUnreachable);
+            }
+        }
+        if !link.up {
+            return Err(Errno::NetDown);
+        }
+        if route.metric == 0 {
+            route.metric = IPV6_METRIC;
+        }
+        route.to = route.to.trunc();
+        Ok(route)
+    }
+
+    /// Whether a route's own table, or else the main one, reaches its next hop through its link without a further hop.
+    fn is_on_link(&self, route: &Route, ip: IpAddr) -> bool {
+        let reaches = |table: u32| {
+            let there = self.routes.iter().filter(|r| r.table == table && r.link == route.link && r.to.contains(&ip));
+            if route.is_ipv4() {
+                // Routes with a hop of their own are passed over.
+                return there.into_iter().any(|r| r.via.is_none());
+            }
+            let best = there.max_by_key(|r| (r.to.prefix_len(), std::cmp::Reverse(r.metric)));
+            best.is_some_and(|r| r.via.is_none())
+        };
+        reaches(route.table) || reaches(MAIN_TABLE)
     }
 }

@@ -5,7 +5,7 @@ use ipnet::IpNet;
 use super::{Errno, MAIN_TABLE, Network};
 
 /// The `local` table.
-const LOCAL_TABLE: u32 = 255;
+pub const LOCAL_TABLE: u32 = 255;
 
 /// The `default` table.
 const DEFAULT_TABLE: u32 = 253;

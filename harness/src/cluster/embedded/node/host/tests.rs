@@ -36,12 +36,12 @@ fn a_rename_is_refused_for_what_the_kernel_refuses() {
     let cases = [
         ("eth2", Err(Errno::Exists)),
         ("lo", Err(Errno::Exists)),
-        ("", Err(Errno::Invalid)),
+        ("", Ok(())),
         (".", Err(Errno::Invalid)),
         ("a/b", Err(Errno::Invalid)),
         ("a b", Err(Errno::Invalid)),
         ("a:b", Err(Errno::Invalid)),
-        ("sixteen-letters-", Err(Errno::Invalid)),
+        ("sixteen-letters-", Err(Errno::Range)),
         ("fifteen-letters", Ok(())),
         ("fifteen-letters", Ok(())),
     ];
@@ -152,6 +152,20 @@ fn removing_an_address_takes_the_routes_that_prefer_it_along() {
     network.add_route(preferring).expect("added");
     network.remove_address(index, "10.0.0.1".parse().expect("an address"), 24).expect("removed");
     assert_eq!(shown(&network), Vec::<String>::new());
+}
+
+#[test]
+fn with_its_last_address_a_link_loses_its_routes_and_other_links_only_those_of_the_main_table_that_prefer_it() {
+    let (mut network, index) = one_link();
+    let other = network.add_link("eth2", [2, 0, 0, 0, 0, 2], 1500).expect("a link");
+    network.set_up(other).expect("up");
+    network.add_address(index, address("10.0.0.1/24")).expect("added");
+    let source = "10.0.0.1".parse().ok();
+    for (link, table) in [(index, 101), (other, 102), (other, 254)] {
+        network.add_route(Route { source, ..route(link, "10.9.0.0/24", table) }).expect("added");
+    }
+    network.remove_address(index, "10.0.0.1".parse().expect("an address"), 24).expect("removed");
+    assert_eq!(shown(&network), ["10.9.0.0/24 102 0"]);
 }
 
 #[test]

@@ -7,20 +7,19 @@ use tokio_util::sync::CancellationToken;
 
 use super::all;
 use crate::cluster::embedded::node::files::{Changes, Files};
-use crate::cluster::embedded::node::host::Network;
 use crate::cluster::embedded::node::log::Log;
+use crate::cluster::embedded::node::network::NodeNetwork;
 use crate::cluster::embedded::node::program::{Exit, NetworkAccess, PodNetwork, Process, Programs, TERMINATION_LOG};
 use crate::cluster::embedded::node::tcp::{State, Stream, Tcp};
 
 fn process(env: &[(&str, &str)]) -> Process {
     let changes = Changes::new();
-    let network = std::sync::Arc::new(std::sync::Mutex::new(Network::new(true)));
     Process {
         node: "n1".to_owned(),
         args: Vec::new(),
         env: env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect::<BTreeMap<_, _>>(),
         files: Files::node(std::path::PathBuf::from("/nonexistent"), changes.clone()),
-        network: NetworkAccess::new(network, false, false, changes),
+        network: NetworkAccess::new(NodeNetwork::empty(true), false, false, changes),
         tcp: PodNetwork::new(Tcp::default(), "10.244.0.2".parse().expect("an address")),
         log: Log::default(),
         termination_log: TERMINATION_LOG.to_owned(),

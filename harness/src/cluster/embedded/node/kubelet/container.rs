@@ -165,7 +165,7 @@ fn process(
         args: env::arguments(container, &environment),
         env: environment,
         files: Files::container(root, read_only, mounts, user, changes.clone()),
-        network: NetworkAccess::new(Arc::clone(&sandbox.network), net_admin, privileged && user == 0, changes),
+        network: NetworkAccess::new(sandbox.network.clone(), net_admin, privileged && user == 0, changes),
         tcp: sandbox.tcp()?,
         log,
         termination_log,

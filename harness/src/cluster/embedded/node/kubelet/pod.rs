@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -26,7 +26,7 @@ use super::volumes::{self, Volumes};
 use super::{Kubelet, Update, has_ended};
 use crate::cluster::embedded::controllers::informer::Key;
 use crate::cluster::embedded::controllers::recorder::Severity;
-use crate::cluster::embedded::node::host::Network;
+use crate::cluster::embedded::node::network::NodeNetwork;
 use crate::cluster::embedded::node::program::PodNetwork;
 
 /// The first and the longest wait before volumes are tried again.
@@ -45,7 +45,7 @@ pub(super) struct Sandbox {
     pub(super) addresses: Addresses,
     /// Where the Pod keeps what goes with it.
     pub(super) home: TempDir,
-    pub(super) network: Arc<Mutex<Network>>,
+    pub(super) network: NodeNetwork,
 }
 
 /// Runs a Pod until it has ended or is gone.
@@ -158,9 +158,9 @@ impl Sandbox {
         let addresses =
             Addresses { host: kubelet.ip.clone(), pod: if on_host { kubelet.ip.clone() } else { kubelet.pod_ip() } };
         let network = if on_host {
-            Arc::clone(kubelet.machine.network())
+            kubelet.machine.network().clone()
         } else {
-            Arc::new(Mutex::new(Network::new(kubelet.machine.os().renames_live_links())))
+            NodeNetwork::empty(kubelet.machine.os().renames_live_links())
         };
         let home = tempfile::Builder::new().prefix("slipway-pod-").tempdir()?;
         let waits_for_inits = spec.init_containers.as_ref().is_some_and(|inits| !inits.is_empty());
