@@ -8,6 +8,7 @@ mod command;
 mod fit;
 mod in_process;
 mod install;
+mod isolated;
 mod manifests;
 mod on_cluster;
 mod teller;
@@ -26,6 +27,7 @@ use thiserror::Error;
 
 pub use self::agent::programs;
 pub use self::built_in::{BuiltIn, LOG_TARGET, controllers, settings_schema};
+pub use self::isolated::{Isolated, Provide};
 pub use self::on_cluster::{OnCluster, Placed};
 use crate::chain::chain;
 use crate::cluster::Cluster;

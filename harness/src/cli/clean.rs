@@ -10,8 +10,11 @@ use crate::sim::seed::RunId;
 #[derive(Clone, Debug, clap::Args)]
 pub struct CleanArgs {
     /// The context of the cluster to look at.
-    #[arg(long, value_name = "NAME")]
-    pub context: String,
+    #[arg(long, value_name = "NAME", required_unless_present = "containers")]
+    pub context: Option<String>,
+    /// Look at the Docker engine for the k3s of runs that were killed; those of runs under way on this machine stay.
+    #[arg(long)]
+    pub containers: bool,
     /// The kubeconfig, instead of those that kubectl uses.
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
@@ -33,8 +36,10 @@ pub struct CleanArgs {
 /// Settings of `slipway clean`.
 #[derive(Clone, Debug)]
 pub struct CleanSettings {
-    /// The cluster to look at.
-    pub cluster: kubeconfig::Settings,
+    /// The cluster to look at, if any.
+    pub cluster: Option<kubeconfig::Settings>,
+    /// Look at the Docker engine too.
+    pub containers: bool,
     /// Only this run's.
     pub run: Option<RunId>,
     /// Remove nothing.
@@ -45,13 +50,15 @@ pub struct CleanSettings {
 
 impl From<CleanArgs> for CleanSettings {
     fn from(args: CleanArgs) -> Self {
+        let (kubeconfig, allowed) = (args.kubeconfig, args.allow_context);
         Self {
-            cluster: kubeconfig::Settings {
-                kubeconfigs: args.kubeconfig.map_or_else(usual_places, |file| vec![file]),
-                context: args.context,
-                allowed: args.allow_context,
+            cluster: args.context.map(|context| kubeconfig::Settings {
+                kubeconfigs: kubeconfig.map_or_else(usual_places, |file| vec![file]),
+                context,
+                allowed,
                 callback: None,
-            },
+            }),
+            containers: args.containers,
             run: args.run.map(RunId),
             dry_run: args.dry_run,
             force: args.force,

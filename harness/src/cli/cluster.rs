@@ -131,6 +131,14 @@ impl ClusterSettings {
     pub fn is_shared(&self) -> bool {
         !matches!(self, Self::Embedded)
     }
+
+    /// How long a scenario may wait for a cluster of its own before it begins.
+    pub fn start_up(&self) -> Duration {
+        match self {
+            Self::K3s { settings, isolate: IsolateArg::Cluster } => settings.patience,
+            _ => Duration::ZERO,
+        }
+    }
 }
 
 impl From<ClusterArgs> for ClusterSettings {

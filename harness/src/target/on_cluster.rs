@@ -29,7 +29,7 @@ use crate::sim::seed::RunId;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How long putting a scenario away may take in all: its ranks one after the other.
-const FAREWELL: Duration = Duration::from_mins(3);
+pub(super) const FAREWELL: Duration = Duration::from_mins(3);
 
 /// The namespace of scenarios that say none.
 const DEFAULT: &str = "default";

@@ -57,10 +57,12 @@ fn without_engine() -> Vec<Trial> {
 }
 
 fn with_engine(lacking: Option<&str>) -> Vec<Trial> {
-    let cases: [(&str, Case); 12] = [
+    let cases: [(&str, Case); 14] = [
         ("scenarios_run_on_k3s_and_nothing_of_it_stays", passes),
         ("a_scenario_that_fails_on_k3s_leaves_no_container_either", fails),
+        ("each_scenario_has_k3s_to_itself_where_that_is_asked_for", isolated),
         ("an_interrupted_run_removes_k3s", interrupted),
+        ("what_a_killed_run_leaves_is_found_and_removed", killed),
         ("k3s_is_removed_when_somebody_stops_waiting_for_it", interrupted_while_starting),
         ("k3s_that_dies_at_start_is_shown_with_its_last_lines", dies),
         ("k3s_that_never_writes_its_kubeconfig_is_not_waited_for_for_ever", idles),
@@ -166,6 +168,18 @@ fn fails() -> Outcome {
     clean("fails")
 }
 
+fn isolated() -> Outcome {
+    let image = image::of("", "isolated")?;
+    let arguments = ["--k3s-image", &image, "--k3s-mode", "control-plane", "--isolate", "cluster"];
+    let (directory, command) = run(&arguments)?;
+    let again = fs::read_to_string(directory.path().join("greeted.yaml"))?.replace("name: greeted", "name: again");
+    fs::write(directory.path().join("again.yaml"), again)?;
+    let mut command = command;
+    command.arg(directory.path().join("again.yaml"));
+    ends(command, 0, &["2 passed"])?;
+    clean("isolated")
+}
+
 /// Starts it, and waits until it says something.
 fn until(mut command: Command, said: &str) -> Result<(Child, BufReader<std::process::ChildStderr>), Failed> {
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
@@ -193,6 +207,33 @@ fn interrupted() -> Outcome {
     rest.read_to_string(&mut text)?;
     assert_eq!(child.wait()?.code(), Some(1), "{text}");
     clean("interrupted")
+}
+
+fn killed() -> Outcome {
+    let image = image::of("", "killed")?;
+    let arguments = ["--k3s-image", &image, "--k3s-mode", "control-plane"];
+    let (_directory, command) = scenario("Nobody says this", "10m", &arguments)?;
+    let (mut child, _rest) = until(command, ", as run ")?;
+    let label = engine::docker(&[
+        "ps",
+        "--filter",
+        &format!("ancestor={image}"),
+        "--format",
+        "{{.Label \"slipway.dev/run\"}}",
+    ])?;
+    let cleaning = |code, said: &[&str]| {
+        let mut clean = Command::new(env!("CARGO_BIN_EXE_slipway"));
+        clean.args(["clean", "--containers", "--run", &label]);
+        ends(clean, code, said)
+    };
+    cleaning(0, &["nothing is left on the Docker engine"])?;
+    child.kill()?;
+    child.wait()?;
+    if engine::containers("killed")?.is_empty() {
+        return Err("nothing stayed: there is nothing to try".into());
+    }
+    cleaning(0, &["container", &format!("run {label}"), "removed 1"])?;
+    clean("killed")
 }
 
 fn interrupted_while_starting() -> Outcome {

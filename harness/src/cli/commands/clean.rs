@@ -11,7 +11,7 @@ use crate::cli::printer::Printer;
 use crate::cluster::access::Provider;
 use crate::cluster::foreign::leftovers::Leftovers;
 use crate::cluster::foreign::sweep::Sweeper;
-use crate::cluster::kubeconfig;
+use crate::cluster::{k3s, kubeconfig};
 use crate::target;
 
 /// Any finalizer.
@@ -27,7 +27,13 @@ pub fn clean(settings: &CleanSettings, printer: &Printer) -> Result<Exit, Failur
         what: "cannot start the runtime".to_owned(),
         source: source.into(),
     })?;
-    let mut sources: Vec<Box<dyn Source>> = vec![Box::new(on_cluster(&runtime, settings)?)];
+    let mut sources: Vec<Box<dyn Source>> = Vec::new();
+    if let Some(cluster) = &settings.cluster {
+        sources.push(Box::new(on_cluster(&runtime, cluster, settings)?));
+    }
+    if settings.containers {
+        sources.push(Box::new(k3s::leftovers::Leftovers::new(settings.run.clone())));
+    }
     let mut exit = Exit::Passed;
     for source in &mut sources {
         let place = source.place();
@@ -60,8 +66,12 @@ pub fn clean(settings: &CleanSettings, printer: &Printer) -> Result<Exit, Failur
     Ok(exit)
 }
 
-fn on_cluster(runtime: &Runtime, settings: &CleanSettings) -> Result<Leftovers, Failure> {
-    let existing = runtime.block_on(kubeconfig::start(&settings.cluster)).map_err(cannot_use)?;
+fn on_cluster(
+    runtime: &Runtime,
+    cluster: &kubeconfig::Settings,
+    settings: &CleanSettings,
+) -> Result<Leftovers, Failure> {
+    let existing = runtime.block_on(kubeconfig::start(cluster)).map_err(cannot_use)?;
     let access = existing.access();
     // A client lives on the runtime that it is made on.
     let client = runtime.block_on(async { access.client() });

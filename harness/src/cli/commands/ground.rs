@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use tokio::runtime::Runtime;
+use futures::FutureExt;
+use tokio::runtime::{Handle, Runtime};
 use tokio_util::sync::CancellationToken;
 
 use super::Failure;
-use crate::cli::cluster::ClusterSettings;
+use crate::cli::cluster::{ClusterSettings, IsolateArg};
 use crate::cli::printer::Printer;
 use crate::cli::settings::RunSettings;
 use crate::cluster::access::Provider;
@@ -15,14 +16,16 @@ use crate::cluster::k3s::{self, K3sError};
 use crate::cluster::kubeconfig::{self, KubeconfigError};
 use crate::cluster::local::{Local, LocalSettings};
 use crate::sim::seed::RunId;
-use crate::target::{BuiltIn, OnCluster, Stage};
+use crate::target::{BuiltIn, Isolated, OnCluster, Provide, Stage};
 
 /// What scenarios are run on.
 pub(super) struct Ground {
     /// Makes each scenario's cluster.
     pub(super) stage: Arc<dyn Stage>,
-    /// What is behind a cluster that all of them share, and what that lives on.
-    behind: Option<(Box<dyn Provider>, Runtime)>,
+    /// What is behind a cluster that all of them share.
+    behind: Option<Box<dyn Provider>>,
+    /// What providers live on; it outlives them.
+    runtime: Runtime,
 }
 
 impl Ground {
@@ -39,13 +42,21 @@ impl Ground {
         let runtime = runtime.map_err(|source| failed("cannot start the runtime", source))?;
         let run = RunId::random();
         let Some(provider) = runtime.block_on(provide(&settings.cluster, &run, interrupt, printer))? else {
-            return Ok(Self { stage: Arc::new(BuiltIn), behind: None });
+            let stage: Arc<dyn Stage> = match &settings.cluster {
+                ClusterSettings::K3s { settings: k3s, .. } => {
+                    let handle = runtime.handle().clone();
+                    let provide = one_each(k3s.clone(), run.clone(), interrupt.clone(), handle);
+                    Arc::new(Isolated::new(provide, run, settings.operator))
+                }
+                _ => Arc::new(BuiltIn),
+            };
+            return Ok(Self { stage, behind: None, runtime });
         };
         let access = provider.access();
         // Whoever has to clean up after a run that was killed needs its name.
         printer.note(format_args!("on the cluster of {}, as run {run}", access.context));
         let stage = Arc::new(OnCluster::new(access, run, settings.operator));
-        Ok(Self { stage, behind: Some((provider, runtime)) })
+        Ok(Self { stage, behind: Some(provider), runtime })
     }
 
     /// Removes what was started.
@@ -53,8 +64,8 @@ impl Ground {
     /// # Errors
     /// [`Failure::Environment`] where something of it stays.
     pub(super) fn close(self) -> Result<(), Failure> {
-        let Some((provider, runtime)) = self.behind else { return Ok(()) };
-        let stopped = runtime.block_on(provider.stop());
+        let Some(provider) = self.behind else { return Ok(()) };
+        let stopped = self.runtime.block_on(provider.stop());
         stopped.map_err(|source| Failure::Environment { what: "cannot put the cluster away".to_owned(), source })
     }
 }
@@ -67,7 +78,7 @@ async fn provide(
     printer: &Printer,
 ) -> Result<Option<Box<dyn Provider>>, Failure> {
     Ok(Some(match settings {
-        ClusterSettings::Embedded => return Ok(None),
+        ClusterSettings::Embedded | ClusterSettings::K3s { isolate: IsolateArg::Cluster, .. } => return Ok(None),
         ClusterSettings::Kubeconfig(settings) => match kubeconfig::start(settings).await {
             Ok(existing) => Box::new(existing),
             Err(error) => return Err(cannot_use(error)),
@@ -89,6 +100,22 @@ async fn provide(
             Box::new(local.map_err(|error| failed("cannot start a control plane", error))?)
         }
     }))
+}
+
+/// k3s for each scenario, told of in the log: what is printed is the scenarios'.
+fn one_each(settings: k3s::Settings, run: RunId, interrupt: CancellationToken, runtime: Handle) -> Provide {
+    Box::new(move || {
+        let (settings, run, interrupt, runtime) = (settings.clone(), run.clone(), interrupt.clone(), runtime.clone());
+        async move {
+            let on = runtime.clone();
+            // Starting it stays on one thread: what copies files out of containers cannot change it.
+            let started = runtime.spawn_blocking(move || {
+                on.block_on(k3s::start(&settings, &run, &interrupt, &|text| tracing::info!("{text}")))
+            });
+            Ok(Box::new(started.await??) as Box<dyn Provider>)
+        }
+        .boxed()
+    })
 }
 
 /// What keeps a cluster from being used: that it must not be, or that it cannot be.

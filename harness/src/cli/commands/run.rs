@@ -72,7 +72,7 @@ pub fn run(settings: &RunSettings, printer: &Printer) -> Result<Exit, Failure> {
             Some(TimeArg::Virtual) => Some(Time::Virtual),
             None => None,
         },
-        wall_clock_limit: settings.wall_clock_limit,
+        wall_clock_limit: settings.wall_clock_limit.saturating_add(settings.cluster.start_up()),
         outside: Arc::new(settings.outside.clone()),
         interrupt: interrupt_on_signal(),
     };

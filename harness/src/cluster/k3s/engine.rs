@@ -19,6 +19,7 @@ use testcontainers_modules::testcontainers::{ContainerAsync, ContainerRequest, I
 
 use super::command::{self, Reach};
 use super::image::ImageName;
+use super::leftovers::{self, KEEPER_LABEL};
 use super::{K3sError, Mode, Settings};
 use crate::chain::chain;
 use crate::cluster::access::RUN_LABEL;
@@ -80,6 +81,7 @@ impl Engine {
         let mut request = request(&settings.image)
             .with_cmd(command::arguments(mode, reach))
             .with_label(RUN_LABEL, run.to_string())
+            .with_label(KEEPER_LABEL, leftovers::keeper())
             // What it waits for by itself comes from the kubelet.
             .with_ready_conditions(Vec::new())
             .with_startup_timeout(settings.patience)

@@ -12,6 +12,7 @@ mod engine;
 mod error;
 pub mod image;
 mod kubeconfig;
+pub mod leftovers;
 mod ready;
 
 use std::error::Error;
@@ -201,10 +202,15 @@ impl Provider for K3s {
 
     fn stop(mut self: Box<Self>) -> BoxFuture<'static, Result<(), Box<dyn Error + Send + Sync>>> {
         let (container, directory) = (self.container.take(), self.directory.take());
-        async move {
-            if let Some(container) = container {
-                container.remove().await?;
+        // Whoever stops it may live on another runtime than the connections to the engine.
+        let removed = self.runtime.spawn(async move {
+            match container {
+                Some(container) => container.remove().await,
+                None => Ok(()),
             }
+        });
+        async move {
+            removed.await??;
             directory.map_or(Ok(()), TempDir::close)?;
             Ok(())
         }
