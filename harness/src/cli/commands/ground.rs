@@ -95,7 +95,7 @@ async fn provide(
         }
         ClusterSettings::Local(places) => {
             let token = door::token().map_err(|source| failed("cannot start a control plane", source))?;
-            let settings = LocalSettings { places: places.clone(), run: run.to_string(), token };
+            let settings = LocalSettings { places: places.clone(), token };
             let local = Local::start(settings).await;
             Box::new(local.map_err(|error| failed("cannot start a control plane", error))?)
         }

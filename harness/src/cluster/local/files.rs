@@ -1,5 +1,5 @@
 //! The files of a control plane: keys and certificates that are made for one run, the administrator's token, the
-//! kubeconfig, data and logs. All of them are in one directory that only its owner can enter, and go with it.
+//! kubeconfig and data. All of them are in one directory that only its owner can enter, and go with it.
 
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr};
@@ -64,10 +64,6 @@ impl Files {
 
     pub(super) fn etcd_data(&self) -> PathBuf {
         self.directory.join("etcd")
-    }
-
-    pub(super) fn log(&self, program: &str) -> PathBuf {
-        self.directory.join(format!("{program}.log"))
     }
 
     /// Makes keys, certificates and the file with the administrator's token. Returns the authority's certificate.

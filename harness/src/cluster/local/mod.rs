@@ -27,7 +27,6 @@ use self::binaries::{Binaries, Missing, Places, Program};
 use self::command::Ports;
 use self::files::{Files, FilesError};
 use self::process::Process;
-pub use self::process::RUN_VARIABLE;
 use super::access::{Access, Provider};
 use super::embedded::stand_in::StandIn;
 
@@ -48,8 +47,6 @@ const PORT_TAKEN: &str = "address already in use";
 pub struct LocalSettings {
     /// Where the programs may be.
     pub places: Places,
-    /// The run's name, by which what it left behind is found.
-    pub run: String,
     /// The administrator's token.
     pub token: String,
 }
@@ -148,9 +145,7 @@ impl Local {
         let kubeconfig = kubeconfig(ports, &files, &settings.token);
         files::write(&files.kubeconfig(), &kubeconfig)?;
         let start = |program: Program, file: &PathBuf, arguments: &[_]| {
-            let log = files.log(&program.to_string());
-            Process::start(program, file, arguments, log, &settings.run)
-                .map_err(|source| LocalError::Start { file: file.clone(), source })
+            Process::start(program, file, arguments).map_err(|source| LocalError::Start { file: file.clone(), source })
         };
         let mut processes = vec![
             start(Program::Etcd, &binaries.etcd, &command::etcd(&files, ports))?,
@@ -208,7 +203,7 @@ async fn ready(client: &kube::Client, processes: &mut [Process]) -> Result<(), L
     loop {
         for process in &mut *processes {
             if let Some(how) = process.ended() {
-                return Err(LocalError::Ended { program: process.program, how, tail: process.tail() });
+                return Err(LocalError::Ended { program: process.program, how, tail: process.tail().await });
             }
         }
         let why = match ask(client).await {
@@ -216,8 +211,10 @@ async fn ready(client: &kube::Client, processes: &mut [Process]) -> Result<(), L
             Err(error) => error.to_string(),
         };
         if began.elapsed() >= READY_WITHIN {
-            let server = processes.iter().find(|process| process.program == Program::ApiServer);
-            let tail = server.map(Process::tail).unwrap_or_default();
+            let mut tail = Vec::new();
+            if let Some(server) = processes.iter_mut().find(|process| process.program == Program::ApiServer) {
+                tail = server.tail().await;
+            }
             return Err(LocalError::NotReady { waited: READY_WITHIN, why, tail });
         }
         tokio::time::sleep(ASK_EVERY).await;
