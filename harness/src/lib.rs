@@ -7,6 +7,7 @@ pub mod cli;
 pub mod cluster;
 pub mod event;
 pub mod gate;
+pub mod parity;
 pub mod process;
 pub mod remote;
 pub mod runner;

@@ -40,6 +40,7 @@ fn measure(time: Time) -> Dropped {
         outside: Arc::default(),
         specs: Arc::default(),
         endpoint: None,
+        witness: false,
     };
     let stage: Arc<dyn Stage> = Arc::new(BuiltIn);
     let summary = runner::run(suite.plans, &stage, &options, &mut Silent);

@@ -187,6 +187,7 @@ fn outcome(plan: Plan, stage: &Arc<dyn Stage>, time: Option<Time>) -> Option<Out
     let options = Options {
         specs: spec::built_in().unwrap_or_default().into(),
         endpoint: None,
+        witness: false,
         jobs: NonZeroUsize::MIN,
         fail_fast: false,
         seed: SEED,

@@ -32,6 +32,11 @@ pub struct Args {
 pub enum Command {
     /// Run scenarios, each on a cluster of its own.
     Run(Box<RunArgs>),
+    /// Run scenarios on the embedded cluster and on another one, and say where they differ.
+    ///
+    /// Exit codes: 0 they come to the same; 1 they differ, or none could be compared; 2 bad input or usage; 3 the
+    /// environment.
+    Parity(Box<ParityArgs>),
     /// Check scenario files without running them.
     Lint(LintArgs),
     /// Serve the embedded cluster on a loopback address until a signal arrives.
@@ -131,6 +136,29 @@ pub struct RunArgs {
     #[arg(long, value_name = "NAMESPACE/NAME", requires = "metrics_url", conflicts_with = "metrics_token_file")]
     pub metrics_service_account: Option<String>,
     /// End a scenario that has taken this long on the machine's own clock, e.g. because it spins: seconds.
+    #[arg(long, env = "SLIPWAY_WALL_CLOCK_LIMIT", default_value_t = 60, value_name = "SECONDS")]
+    pub wall_clock_limit: u64,
+}
+
+/// Arguments of `slipway parity`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ParityArgs {
+    /// Scenario files, and directories to search for `*.yaml` and `*.yml`.
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Compare only scenarios whose `file/name` contains this text; between slashes it is a regular expression.
+    #[arg(long, short, value_name = "TEXT")]
+    pub filter: Vec<String>,
+    /// A difference that is known: a regular expression that its line matches. May be given more than once.
+    #[arg(long, value_name = "REGEX")]
+    pub known: Vec<String>,
+    /// The other cluster.
+    #[command(flatten)]
+    pub against: ClusterArgs,
+    /// The seed of uids, generated names and jitter.
+    #[arg(long, env = "SLIPWAY_SEED", value_name = "N")]
+    pub seed: Option<u64>,
+    /// End a scenario that has taken this long on the machine's own clock: seconds.
     #[arg(long, env = "SLIPWAY_WALL_CLOCK_LIMIT", default_value_t = 60, value_name = "SECONDS")]
     pub wall_clock_limit: u64,
 }

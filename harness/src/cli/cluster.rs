@@ -15,7 +15,7 @@ use crate::target::Placed;
 #[derive(Clone, Debug, clap::Args)]
 pub struct ClusterArgs {
     /// What scenarios run on: a cluster in this process for each, or one for all.
-    #[arg(long, default_value = "embedded", value_name = "CLUSTER")]
+    #[arg(long, visible_alias = "against", default_value = "embedded", value_name = "CLUSTER")]
     pub cluster: ClusterArg,
     /// The context of the kubeconfig; with `--cluster kubeconfig`.
     #[arg(long, value_name = "NAME", required_if_eq("cluster", "kubeconfig"))]
@@ -127,6 +127,16 @@ pub enum ClusterSettings {
 }
 
 impl ClusterSettings {
+    /// What it is called.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Embedded => "embedded",
+            Self::Kubeconfig(_) => "kubeconfig",
+            Self::Local(_) => "local",
+            Self::K3s { .. } => "k3s",
+        }
+    }
+
     /// Whether all scenarios run on one cluster, which lives by the machine's clock.
     pub fn is_shared(&self) -> bool {
         !matches!(self, Self::Embedded)

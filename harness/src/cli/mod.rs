@@ -44,6 +44,7 @@ pub fn main() -> ExitCode {
 fn dispatch(args: Args, printer: &Printer) -> Result<Exit, commands::Failure> {
     match args.command {
         Command::Run(args) => commands::run::run(&(*args).try_into()?, printer),
+        Command::Parity(args) => commands::parity::parity(&(*args).try_into()?, printer),
         Command::Lint(args) => commands::lint::lint(&args.try_into()?, printer),
         Command::Serve(args) => commands::serve::serve(&args.into(), printer),
         Command::Gate(args) => match args.settings() {

@@ -11,8 +11,8 @@ use regex::Regex;
 
 pub use super::args::RemoteMode;
 use super::args::{
-    BenchArgs, BenchCommon, BenchRun, IdleArgs, LintArgs, MechanismArg, RunArgs, ScaleArgs, ServeArgs, SlintArgs,
-    SlintCommand, TimeArg,
+    BenchArgs, BenchCommon, BenchRun, IdleArgs, LintArgs, MechanismArg, ParityArgs, RunArgs, ScaleArgs, ServeArgs,
+    SlintArgs, SlintCommand, TimeArg,
 };
 use super::cluster::ClusterSettings;
 use super::gate::{ExitOn, GateSettings};
@@ -60,6 +60,9 @@ pub enum UsageError {
     /// A service account without its namespace.
     #[error("the service account {0:?} is not NAMESPACE/NAME")]
     ServiceAccount(String),
+    /// A cluster is compared with another one.
+    #[error("say what to compare the embedded cluster with: --against kubeconfig, local or k3s")]
+    AgainstItself,
     /// Nothing can run with no job.
     #[error("--jobs must be at least 1")]
     NoJobs,
@@ -121,6 +124,27 @@ pub struct RunSettings {
     pub gate: Option<GateSettings>,
     /// The reference they are judged by.
     pub reference: ReferenceSettings,
+}
+
+/// Settings of `slipway parity`.
+#[derive(Clone, Debug)]
+pub struct ParitySettings {
+    /// Files and directories.
+    pub paths: Vec<PathBuf>,
+    /// Which scenarios.
+    pub filters: Vec<Filter>,
+    /// What lines of known differences match.
+    pub known: Vec<Regex>,
+    /// The other cluster.
+    pub against: ClusterSettings,
+    /// Where the built-in operator is there.
+    pub operator: Placed,
+    /// The seed, where it is given.
+    pub seed: Option<u64>,
+    /// The limit on the machine's own clock.
+    pub wall_clock_limit: Duration,
+    /// What scripts and operators see of this process's surroundings.
+    pub outside: Outside,
 }
 
 /// The kube-slint reference: its file, its cache, its server.
@@ -379,6 +403,30 @@ impl TryFrom<RunArgs> for RunSettings {
             isolation: args.node_isolation.map(Isolation::from),
             wall_clock_limit: Duration::from_secs(args.wall_clock_limit),
             outside,
+        })
+    }
+}
+
+impl TryFrom<ParityArgs> for ParitySettings {
+    type Error = UsageError;
+
+    fn try_from(args: ParityArgs) -> Result<Self, UsageError> {
+        let regex =
+            |text: &String| Regex::new(text).map_err(|source| UsageError::Filter { pattern: text.clone(), source });
+        let operator = args.against.operator.into();
+        let against = ClusterSettings::from(args.against);
+        if !against.is_shared() {
+            return Err(UsageError::AgainstItself);
+        }
+        Ok(Self {
+            paths: args.paths,
+            filters: args.filter.iter().map(|text| Filter::parse(text)).collect::<Result<_, _>>()?,
+            known: args.known.iter().map(regex).collect::<Result<_, _>>()?,
+            against,
+            operator,
+            seed: args.seed,
+            wall_clock_limit: Duration::from_secs(args.wall_clock_limit),
+            outside: Outside { environment: std::env::vars_os().collect(), logs: None },
         })
     }
 }

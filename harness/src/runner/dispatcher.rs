@@ -47,6 +47,8 @@ pub struct Options {
     pub specs: Arc<[Spec]>,
     /// Where an operator elsewhere tells its metrics, for scenarios that bring none.
     pub endpoint: Option<Arc<Endpoint>>,
+    /// Whether to look at what each scenario leaves.
+    pub witness: bool,
     /// Ends the run early: what runs is cut short, what has not begun does not begin.
     pub interrupt: CancellationToken,
 }
@@ -177,6 +179,7 @@ impl Dispatcher<'_> {
             outside: Arc::clone(&self.options.outside),
             specs: Arc::clone(&self.options.specs),
             endpoint: self.options.endpoint.clone(),
+            witness: self.options.witness,
             plan,
         };
         let limit = self.limit_of(&assignment.plan);
@@ -214,6 +217,7 @@ impl Dispatcher<'_> {
                     outcome => outcome,
                 };
                 self.records[scenario].session = ending.session;
+                self.records[scenario].witness = ending.witness;
                 self.finish(scenario, outcome, ending.took);
             }
             Message::Interrupted => {

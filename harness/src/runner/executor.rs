@@ -16,6 +16,7 @@ use super::scene::Scene;
 use super::trouble::Trouble;
 use super::{chain, span};
 use crate::event::{Failure, Outcome, Section, StepRecord};
+use crate::parity::Witness;
 use crate::scenario::model::Time;
 use crate::scenario::plan::{Plan, Step};
 use crate::sim::clock::{ScenarioClock, epoch};
@@ -62,6 +63,8 @@ pub(super) struct Assignment {
     pub(super) specs: Arc<[Spec]>,
     /// Where an operator elsewhere tells its metrics.
     pub(super) endpoint: Option<Arc<Endpoint>>,
+    /// Whether to look at what it leaves.
+    pub(super) witness: bool,
 }
 
 /// How a scenario ended.
@@ -73,6 +76,8 @@ pub(super) struct Ending {
     pub(super) took: Duration,
     /// What was measured; none where it did not begin.
     pub(super) session: Option<Session>,
+    /// What it left; none where nobody looked.
+    pub(super) witness: Option<Witness>,
 }
 
 /// Runs a scenario on this thread. A panic in it is a failure with the panic's message.
@@ -101,12 +106,12 @@ pub(super) fn execute(assignment: &Assignment, tell: impl Fn(Progress) + Send + 
             Ok(runtime) => runtime.block_on(cleared(assignment, None, outcome)),
             Err(_) => outcome,
         };
-        Ending { outcome, took: Duration::ZERO, session: None }
+        Ending { outcome, took: Duration::ZERO, session: None, witness: None }
     })
 }
 
 fn failed(failure: Failure, took: Duration) -> Ending {
-    Ending { outcome: Outcome::Failed(Box::new(failure)), took, session: None }
+    Ending { outcome: Outcome::Failed(Box::new(failure)), took, session: None, witness: None }
 }
 
 async fn perform(assignment: &Assignment, tell: &(impl Fn(Progress) + Send + Sync)) -> Ending {
@@ -126,20 +131,20 @@ async fn perform(assignment: &Assignment, tell: &(impl Fn(Progress) + Send + Syn
         raised = assignment.stage.raise(plan, terms) => raised,
         () = assignment.cancel.cancelled() => {
             let outcome = cleared(assignment, None, Outcome::Interrupted).await;
-            return Ending { outcome, took: clock.elapsed(), session: None };
+            return Ending { outcome, took: clock.elapsed(), session: None, witness: None };
         }
     };
     let raised = match raised {
         Ok(raised) => raised,
         Err(RaiseError::NotHere(why)) => {
-            return Ending { outcome: Outcome::Skipped(why), took: Duration::ZERO, session: None };
+            return Ending { outcome: Outcome::Skipped(why), took: Duration::ZERO, session: None, witness: None };
         }
         Err(error) => {
             let mut failure = Failure::new(chain(&error));
             failure.place = Some(plan.place.clone());
             failure.sections.extend(Section::new("the log", log.tail(LOG_LINES)));
             let outcome = cleared(assignment, None, Outcome::Failed(Box::new(failure))).await;
-            return Ending { outcome, took: clock.elapsed(), session: None };
+            return Ending { outcome, took: clock.elapsed(), session: None, witness: None };
         }
     };
     let chronicle = Chronicle::begin(&raised.cluster.client(), clock);
@@ -164,8 +169,9 @@ async fn perform(assignment: &Assignment, tell: &(impl Fn(Progress) + Send + Syn
         },
     };
     let took = took.unwrap_or_else(|| clock.elapsed());
+    let seen = if assignment.witness { scene.witness().await } else { None };
     let outcome = cleared(assignment, Some(scene.end()), outcome).await;
-    Ending { outcome, took, session: Some(measuring.finish()) }
+    Ending { outcome, took, session: Some(measuring.finish()), witness: seen }
 }
 
 /// Lets the stage put away what it has raised. What it has to leave behind fails a scenario that was good until then.

@@ -18,6 +18,7 @@ mod script;
 mod traffic;
 mod trouble;
 mod watching;
+mod witness;
 
 use std::time::Duration;
 

@@ -16,9 +16,10 @@ use super::resources::{Found, Resources};
 use super::script::Surroundings;
 use super::traffic::{Tally, Traffic};
 use super::trouble::Trouble;
-use super::{chain, events, evict, metrics, nodes, script};
+use super::{chain, events, evict, metrics, nodes, script, witness};
 use crate::cluster::{Cluster, Node};
 use crate::event::Output;
+use crate::parity::Witness;
 use crate::scenario::expression::{Bindings, Expression, Scope, Verdict};
 use crate::scenario::model::{ExpectError, OperatorAction, PatchType, Propagation, Regarding};
 use crate::scenario::plan::{Action, Condition, Plan, Step, Target};
@@ -81,6 +82,13 @@ impl<'a> Scene<'a> {
     /// What the stage has raised, to be put away by it.
     pub(super) fn end(self) -> Raised {
         Raised { cluster: self.cluster, operator: self.operator, namespace: self.namespace }
+    }
+
+    /// What there is on the cluster in the end, while the operator still runs.
+    pub(super) async fn witness(&self) -> Option<Witness> {
+        let seen = witness::witness(&self.client, self.plan, &self.namespace).await;
+        // It is no failure of the scenario's.
+        seen.inspect_err(|error| tracing::warn!(error = chain(error), "cannot see what the scenario left")).ok()
     }
 
     /// The last lines that the operator has written, where it has a log of its own.

@@ -9,14 +9,13 @@ use tokio_util::sync::CancellationToken;
 use super::Failure;
 use crate::cli::cluster::{ClusterSettings, IsolateArg};
 use crate::cli::printer::Printer;
-use crate::cli::settings::RunSettings;
 use crate::cluster::access::Provider;
 use crate::cluster::embedded::door;
 use crate::cluster::k3s::{self, K3sError};
 use crate::cluster::kubeconfig::{self, KubeconfigError};
 use crate::cluster::local::{Local, LocalSettings};
 use crate::sim::seed::RunId;
-use crate::target::{BuiltIn, Isolated, OnCluster, Provide, Stage};
+use crate::target::{BuiltIn, Isolated, OnCluster, Placed, Provide, Stage};
 
 /// What scenarios are run on.
 pub(super) struct Ground {
@@ -34,19 +33,20 @@ impl Ground {
     /// # Errors
     /// [`Failure::Input`] where it must not be used, [`Failure::Environment`] where it cannot be.
     pub(super) fn open(
-        settings: &RunSettings,
+        settings: &ClusterSettings,
+        placed: Placed,
         interrupt: &CancellationToken,
         printer: &Printer,
     ) -> Result<Self, Failure> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.map_err(|source| failed("cannot start the runtime", source))?;
         let run = RunId::random();
-        let Some(provider) = runtime.block_on(provide(&settings.cluster, &run, interrupt, printer))? else {
-            let stage: Arc<dyn Stage> = match &settings.cluster {
+        let Some(provider) = runtime.block_on(provide(settings, &run, interrupt, printer))? else {
+            let stage: Arc<dyn Stage> = match settings {
                 ClusterSettings::K3s { settings: k3s, .. } => {
                     let handle = runtime.handle().clone();
                     let provide = one_each(k3s.clone(), run.clone(), interrupt.clone(), handle);
-                    Arc::new(Isolated::new(provide, run, settings.operator))
+                    Arc::new(Isolated::new(provide, run, placed))
                 }
                 _ => Arc::new(BuiltIn),
             };
@@ -55,7 +55,7 @@ impl Ground {
         let access = provider.access();
         // Whoever has to clean up after a run that was killed needs its name.
         printer.note(format_args!("on the cluster of {}, as run {run}", access.context));
-        let stage = Arc::new(OnCluster::new(access, run, settings.operator));
+        let stage = Arc::new(OnCluster::new(access, run, placed));
         Ok(Self { stage, behind: Some(provider), runtime })
     }
 

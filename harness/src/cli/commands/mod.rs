@@ -7,6 +7,7 @@ pub mod gate;
 mod ground;
 pub mod lint;
 mod measured;
+pub mod parity;
 pub mod policy;
 mod reference;
 pub mod run;

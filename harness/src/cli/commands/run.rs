@@ -62,6 +62,7 @@ pub fn run(settings: &RunSettings, printer: &Printer) -> Result<Exit, Failure> {
     let options = Options {
         specs: Arc::clone(&specs),
         endpoint: settings.endpoint.clone(),
+        witness: false,
         jobs: settings.jobs,
         fail_fast: settings.fail_fast,
         seed: settings.seed.map_or_else(RunSeed::random, RunSeed),
@@ -79,7 +80,7 @@ pub fn run(settings: &RunSettings, printer: &Printer) -> Result<Exit, Failure> {
     if settings.cluster.is_shared() {
         suite.plans.iter_mut().for_each(|plan| plan.be_patient(settings.patience));
     }
-    let ground = Ground::open(settings, &options.interrupt, printer)?;
+    let ground = Ground::open(&settings.cluster, settings.operator, &options.interrupt, printer)?;
     let mut terminal = Terminal::new(printer, settings.verbose, suite.plans.len());
     let summary = runner::run(suite.plans, &ground.stage, &options, &mut terminal);
     ground.close()?;
@@ -117,7 +118,7 @@ fn prepare_nodes(plans: &mut [Plan], isolation: Option<Isolation>) -> Result<(),
 }
 
 /// A token that SIGINT or SIGTERM cancels. A second signal ends the process at once, as if nobody listened.
-fn interrupt_on_signal() -> CancellationToken {
+pub(super) fn interrupt_on_signal() -> CancellationToken {
     let interrupt = CancellationToken::new();
     let cancel = interrupt.clone();
     let (ready, listening) = std::sync::mpsc::channel();

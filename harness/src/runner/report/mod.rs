@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::event::{Event, Outcome, StepRecord};
+use crate::parity::Witness;
 use crate::scenario::plan::Plan;
 use crate::sim::seed::RunSeed;
 use crate::sli::session::Session;
@@ -36,12 +37,23 @@ pub struct Record {
     pub wall: Duration,
     /// What was measured; none where it did not begin.
     pub session: Option<Session>,
+    /// What it left; none where nobody looked.
+    pub witness: Option<Witness>,
 }
 
 impl Record {
     /// A scenario that has not run.
     pub fn new(plan: Arc<Plan>, seed: u64) -> Self {
-        Self { plan, seed, steps: Vec::new(), outcome: None, took: Duration::ZERO, wall: Duration::ZERO, session: None }
+        Self {
+            plan,
+            seed,
+            steps: Vec::new(),
+            outcome: None,
+            took: Duration::ZERO,
+            wall: Duration::ZERO,
+            session: None,
+            witness: None,
+        }
     }
 }
 
