@@ -5,6 +5,7 @@ mod agent;
 mod built_in;
 mod callback;
 mod command;
+mod deployed;
 mod fit;
 mod in_process;
 mod install;

@@ -34,6 +34,8 @@ fn main() -> ExitCode {
         Trial::test("an operator that is never ready is told with what it answers", never_ready),
         Trial::test("a stop is a signal first and death when that was not enough", stopped),
         Trial::test("nothing of an operator is left when slipway is killed", killed),
+        Trial::test("an operator by manifests is scaled, killed and heard as it should be", deployed),
+        Trial::test("an operator by manifests says which image has no program, and which container ended", undeployed),
     ]);
     libtest_mimic::run(&arguments, trials).exit_code()
 }
@@ -226,6 +228,44 @@ fn killed() -> Outcome {
             let _ = kill(Pid::from_raw(id), Signal::SIGKILL);
         }
     })
+}
+
+/// A place with an operator by manifests, of this image.
+fn by_manifests(image: &str, steps: &str) -> Place {
+    let place = Place::new("{manifests: [manifests]}", steps);
+    let scenario = fs::read_to_string(place.path("s.yaml")).unwrap();
+    let scenario = scenario.replace("time: real", "time: virtual\nnodes: [{name: worker}]");
+    fs::write(place.path("s.yaml"), scenario).unwrap();
+    fs::create_dir(place.path("manifests")).unwrap();
+    let deployment = format!(
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: manager}}\nspec:\n  replicas: 2\n  \
+         selector: {{matchLabels: {{app: manager}}}}\n  template:\n    metadata: {{labels: {{app: manager}}}}\n    \
+         spec:\n      containers: [{{name: manager, image: '{image}', env: [{{name: AFTER_SECONDS, value: '5'}}, \
+         {{name: EXIT_CODE, value: '3'}}, {{name: OUTPUT, value: last words}}]}}]\n"
+    );
+    fs::write(place.path("manifests/deployment.yaml"), deployment).unwrap();
+    place
+}
+
+fn deployed() -> Outcome {
+    let steps = "\n- expect: {resource: deployments, name: manager, object: {status: {availableReplicas: 2}}, within: 1ms}\n\
+                 - expect: {resource: pods, labels: {app: manager}, count: 2, bind: {uid: self.metadata.uid}}\n\
+                 - operator: restart\n\
+                 - expect: {resource: pods, labels: {app: manager}, count: 2, that: self.metadata.uid != uid, within: 1ms}\n\
+                 - operator: stop\n\
+                 - consistently: {resource: deployments, name: manager, that: '!has(self.status.replicas)', for: 1h}\n\
+                 - operator: start\n\
+                 - expect: {resource: deployments, name: manager, object: {status: {availableReplicas: 2}}, within: 1ms}\n\
+                 - operator: uninstall\n\
+                 - expectGone: {resource: deployments, name: manager}";
+    by_manifests("slipway.dev/http-server:1", steps).run().must(0, &["1 passed"])
+}
+
+fn undeployed() -> Outcome {
+    let nowhere = by_manifests("registry.example.com/manager:1", "[{advance: 1s}]").run();
+    nowhere.must(1, &["cannot deploy the operator: no program is known for the image", "manager:1"])?;
+    let ends = by_manifests("slipway.dev/exit:1", "[{advance: 1h}]").run();
+    ends.must(1, &["its container manager with exit code 3", "last words"])
 }
 
 fn number(path: &Path) -> Option<i32> {

@@ -62,6 +62,12 @@ pub trait Cluster: Send + Sync {
         std::future::ready(Ok(())).boxed()
     }
 
+    /// Whether there is a program for an image; clusters that can pull images may have any.
+    fn runs(&self, image: &str) -> bool {
+        let _ = image;
+        true
+    }
+
     /// What a container has written to its log so far, newest lines last.
     fn pod_log(&self, namespace: &str, pod: &str) -> Option<String>;
 }

@@ -16,7 +16,7 @@ use slipway_operator::runtime::{Controller, Door, Doors, Settings};
 
 use super::in_process::{CONTROLLERS, InProcess, settings};
 use super::install::{Asked, Installer, WEBHOOKS, WEBHOOKS_PORT};
-use super::{Operator, RaiseError, Raised, Stage, Terms, agent, can_isolate, command};
+use super::{Operator, RaiseError, Raised, Stage, Terms, agent, can_isolate, command, deployed};
 use crate::cluster::Cluster;
 use crate::cluster::embedded::node::tcp::Medium;
 use crate::cluster::embedded::{self, services::Answerer};
@@ -84,8 +84,9 @@ async fn raise(plan: &Plan, terms: Terms) -> Result<Raised, RaiseError> {
             let cluster = Arc::clone(&cluster) as Arc<dyn Cluster>;
             Some(command::put(program, plan, &plan.namespace, &cluster, &terms).await?)
         }
-        Some(Which::Deployed(_)) => {
-            return Err(RaiseError::NotHere("an operator by manifests needs a cluster that runs its image".to_owned()));
+        Some(Which::Deployed(deployed)) => {
+            let cluster = Arc::clone(&cluster) as Arc<dyn Cluster>;
+            Some(deployed::put(deployed, &plan.namespace, &cluster).await?)
         }
         None => None,
     };

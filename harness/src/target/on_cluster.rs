@@ -15,7 +15,7 @@ use super::callback::Callback;
 use super::fit::{Offer, misfit};
 use super::in_process::{InProcess, settings};
 use super::install::{Asked, Installer};
-use super::{Operator, RaiseError, Raised, Remains, Stage, Terms, agent, can_isolate, command};
+use super::{Operator, RaiseError, Raised, Remains, Stage, Terms, agent, can_isolate, command, deployed};
 use crate::chain::chain;
 use crate::cluster::Cluster;
 use crate::cluster::access::Access;
@@ -112,8 +112,9 @@ impl OnCluster {
                 let cluster = Arc::clone(&cluster) as Arc<dyn Cluster>;
                 Some(command::put(program, plan, &namespace, &cluster, &terms).await?)
             }
-            Some(Which::Deployed(_)) => {
-                return Err(RaiseError::NotHere("an operator by manifests cannot be deployed yet".to_owned()));
+            Some(Which::Deployed(deployed)) => {
+                let cluster = Arc::clone(&cluster) as Arc<dyn Cluster>;
+                Some(deployed::put(deployed, &namespace, &cluster).await?)
             }
             None => None,
         };

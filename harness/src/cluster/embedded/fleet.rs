@@ -224,6 +224,11 @@ impl Fleet {
         self.logs.read(&key, container, previous)
     }
 
+    /// Whether there is a program for an image.
+    pub(in crate::cluster) fn runs(&self, image: &str) -> bool {
+        self.config.programs.find(image).is_some()
+    }
+
     /// Connects to a Pod from outside of the cluster.
     pub(in crate::cluster) fn dial(&self, to: SocketAddr) -> BoxFuture<'_, std::io::Result<Box<dyn Connection>>> {
         let connect = self.tcp.connect(CLIENTS, to);

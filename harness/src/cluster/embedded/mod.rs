@@ -309,6 +309,10 @@ impl super::Cluster for Cluster {
         self.fleet.dial(to)
     }
 
+    fn runs(&self, image: &str) -> bool {
+        self.fleet.runs(image)
+    }
+
     fn pod_log(&self, namespace: &str, pod: &str) -> Option<String> {
         self.log(namespace, pod, None, false)
     }

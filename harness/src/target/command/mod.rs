@@ -23,6 +23,7 @@ use tokio::task::JoinHandle;
 use self::identity::Identity;
 use self::output::Output;
 use self::ready::Witnesses;
+pub(super) use self::ready::renews;
 use super::manifests::{self, Installed};
 use super::teller::Elsewhere;
 use super::{Operator, RaiseError, Teller, Terms};

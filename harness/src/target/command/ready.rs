@@ -87,7 +87,7 @@ async fn ask(url: &str) -> Result<StatusCode, String> {
 }
 
 /// Waits until a Lease is held and renewed: one that somebody who is gone has left behind stays as it is.
-async fn renews(leases: &Api<Lease>, name: &str, last: &mut String) {
+pub(in crate::target) async fn renews(leases: &Api<Lease>, name: &str, last: &mut String) {
     let mut before = None;
     loop {
         match leases.get_opt(name).await {
