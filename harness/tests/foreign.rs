@@ -107,7 +107,23 @@ impl Foreign {
         Client::try_from(config).unwrap()
     }
 
-    /// Everything there is but Events, which go by themselves.
+    /// Everything there is once the cluster has made what it makes by itself.
+    async fn settled(&self) -> BTreeSet<String> {
+        let mut wanted = Vec::new();
+        for namespace in ["default", "kube-node-lease", "kube-public", "kube-system"] {
+            wanted.push(format!("ServiceAccount {namespace}/default"));
+            wanted.push(format!("ConfigMap {namespace}/kube-root-ca.crt"));
+        }
+        until("the cluster is whole", async || {
+            let there = self.objects().await;
+            wanted.iter().all(|one| there.contains(one))
+        })
+        .await;
+        self.objects().await
+    }
+
+    /// Everything there is but Events, which go by themselves, and the class of volumes, which the cluster makes for the
+    /// first claim and keeps.
     async fn objects(&self) -> BTreeSet<String> {
         let client = self.client().await;
         let mut versions = vec!["v1".to_owned()];
@@ -121,7 +137,7 @@ impl Foreign {
             };
             let (group, short) = version.rsplit_once('/').unwrap_or(("", &version));
             for resource in list.resources.into_iter().filter(|one| one.verbs.contains(&"list".to_owned())) {
-                if resource.kind == "Event" || resource.name.contains('/') {
+                if ["Event", "StorageClass"].contains(&resource.kind.as_str()) || resource.name.contains('/') {
                     continue;
                 }
                 let resource = ApiResource {
@@ -146,7 +162,7 @@ impl Foreign {
 #[tokio::test(flavor = "multi_thread")]
 async fn scenarios_pass_on_a_cluster_of_others_and_leave_it_as_it_was() {
     let foreign = Foreign::start();
-    let before = foreign.objects().await;
+    let before = foreign.settled().await;
     // Only who is asked by webhook can hold an eviction.
     let pod = "metadata: {name: web, annotations: {vpa-managed: 'true', drain.slipway.dev/mechanisms: eviction-gate}}, \
                spec: {terminationGracePeriodSeconds: 1, containers: [{name: web, image: 'slipway.dev/pause:1'}]}";
@@ -195,6 +211,7 @@ fn a_scenario_that_cannot_run_there_is_skipped_and_every_report_says_why() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_others_have_is_neither_taken_over_nor_removed() {
     let foreign = Foreign::start();
+    foreign.settled().await;
     let client = foreign.client().await;
     let named = |name: &str| ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
     let namespaces: Api<Namespace> = Api::all(client.clone());
@@ -205,7 +222,12 @@ async fn what_others_have_is_neither_taken_over_nor_removed() {
     maps.create(&PostParams::default(), &map).await.unwrap();
     let nodes: Api<Node> = Api::all(client);
     nodes.create(&PostParams::default(), &Node { metadata: named("worker-1"), ..Node::default() }).await.unwrap();
-    let before = foreign.objects().await;
+    let mut before = BTreeSet::new();
+    until("their namespace is whole", async || {
+        before = foreign.objects().await;
+        before.contains("ServiceAccount theirs/default") && before.contains("ConfigMap theirs/kube-root-ca.crt")
+    })
+    .await;
     let apply = "steps:\n  - apply: {manifest: {apiVersion: v1, kind: ConfigMap, metadata: {name: precious, namespace: theirs}, data: {a: b}}}\n";
     for (name, rest, why) in [
         (
@@ -240,7 +262,7 @@ async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_run_leaves_nothing_that_clean_does_not_find_and_remove() {
     let foreign = Foreign::start();
-    let before = foreign.objects().await;
+    let before = foreign.settled().await;
     let manifest = "apiVersion: multinic.io/v1alpha1, kind: MultiNicNodeConfig, metadata: {name: worker-1}";
     let spec = "spec: {nodeName: worker-1, interfaces: [{id: 1, macAddress: 'fa:16:3e:00:00:01', address: 10.0.0.1, cidr: 10.0.0.0/24, mtu: 1500}]}";
     let file = foreign.scenario(
@@ -295,7 +317,7 @@ async fn a_killed_run_leaves_nothing_that_clean_does_not_find_and_remove() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_run_puts_everything_away() {
     let foreign = Foreign::start();
-    let before = foreign.objects().await;
+    let before = foreign.settled().await;
     let file = foreign.scenario("hangs", "nodes: [{name: worker-1}]\nsteps: [{advance: 1m}]\n");
     let arguments = ["run", &file.to_string_lossy(), "--no-sli", "--cluster", "kubeconfig"];
     let run = foreign.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -358,9 +380,8 @@ async fn an_api_server_that_goes_away_fails_the_scenario_and_says_so() {
 #[tokio::test(flavor = "multi_thread")]
 async fn rights_that_are_missing_are_named_before_anything_is_made() {
     let foreign = Foreign::start();
-    let before = foreign.objects().await;
+    let before = foreign.settled().await;
     let accounts: Api<ServiceAccount> = Api::namespaced(foreign.client().await, "default");
-    until("there is an account", async || accounts.get_opt("default").await.unwrap().is_some()).await;
     let request = TokenRequest { spec: Some(TokenRequestSpec::default()), ..TokenRequest::default() };
     let given = accounts.create_token_request("default", &PostParams::default(), &request).await.unwrap();
     let admin = fs::read_to_string(foreign.kubeconfig()).unwrap();
@@ -378,9 +399,7 @@ async fn rights_that_are_missing_are_named_before_anything_is_made() {
     for right in ["create namespaces", "patch pods/status", "impersonate users", "delete clusterroles.rbac"] {
         assert!(text(&output).contains(right), "{right}: {}", text(&output));
     }
-    let default =
-        |objects: BTreeSet<String>| objects.into_iter().filter(|one| !one.contains("default")).collect::<Vec<_>>();
-    assert_eq!(default(foreign.objects().await), default(before));
+    assert_eq!(foreign.objects().await, before);
 }
 
 #[test]
