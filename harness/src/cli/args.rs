@@ -46,7 +46,7 @@ pub enum Command {
     Gate(GateArgs),
     /// Measure the operator beside more objects than a scenario has.
     Bench(BenchArgs),
-    /// Show and remove what runs that were killed have left on a cluster.
+    /// Show and remove what runs that were killed have left on this machine, or on a cluster.
     Clean(CleanArgs),
     /// Fetch, verify, show or move the kube-slint reference that `slint/remote.yaml` pins.
     Slint(SlintArgs),

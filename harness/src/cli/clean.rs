@@ -2,15 +2,20 @@
 
 use std::path::PathBuf;
 
+use clap::ArgGroup;
+
 use super::cluster::usual_places;
 use crate::cluster::kubeconfig;
 use crate::sim::seed::RunId;
 
 /// Arguments of `slipway clean`.
+///
+/// Without a place it looks for network namespaces of this machine, whose names are all that can stay behind.
 #[derive(Clone, Debug, clap::Args)]
+#[command(group(ArgGroup::new("place").args(["context", "containers"]).multiple(true)))]
 pub struct CleanArgs {
     /// The context of the cluster to look at.
-    #[arg(long, value_name = "NAME", required_unless_present = "containers")]
+    #[arg(long, value_name = "NAME")]
     pub context: Option<String>,
     /// Look at the Docker engine for the k3s of runs that were killed; those of runs under way on this machine stay.
     #[arg(long)]
@@ -23,7 +28,7 @@ pub struct CleanArgs {
     #[arg(long, value_name = "PATTERN")]
     pub allow_context: Vec<String>,
     /// Only what this run has made; every run prints its id.
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", requires = "place")]
     pub run: Option<String>,
     /// Show what there is, and remove nothing.
     #[arg(long)]

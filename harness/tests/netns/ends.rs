@@ -23,7 +23,7 @@ pub(crate) fn trials() -> Vec<Case> {
         Case::new("a_run_that_fails_says_what_the_real_link_is_like_and_leaves_nothing", fails),
         Case::new("a_run_that_is_interrupted_leaves_nothing", interrupted),
         Case::new("a_run_that_is_interrupted_twice_leaves_nothing", interrupted_twice),
-        Case::new("what_a_killed_run_leaves_is_found_and_can_be_removed", killed),
+        Case::new("what_a_killed_run_leaves_is_found_and_removed_by_clean", killed),
     ]
 }
 
@@ -81,9 +81,10 @@ fn killed() -> Outcome {
     let found: Vec<_> = left()?.collect();
     assert_eq!(found.len(), 1);
     assert!(inside(&found[0].name).is_err(), "the namespace went with its process");
-    for leftover in found {
-        leftover.remove()?;
-    }
+    let dry = everything(&command(SLIPWAY, &["clean", "--dry-run"]).output()?);
+    assert!(dry.contains(&found[0].name) && names_of(run.id()).len() == 1, "{dry}");
+    let output = command(SLIPWAY, &["clean"]).output()?;
+    assert_eq!(output.status.code(), Some(0), "{}", everything(&output));
     assert_eq!(names_of(run.id()), Vec::<String>::new());
     Ok(())
 }

@@ -9,6 +9,7 @@ use crate::cli::clean::CleanSettings;
 use crate::cli::exit::Exit;
 use crate::cli::printer::Printer;
 use crate::cluster::access::Provider;
+use crate::cluster::embedded::node::netns::Names;
 use crate::cluster::foreign::leftovers::Leftovers;
 use crate::cluster::foreign::sweep::Sweeper;
 use crate::cluster::{k3s, kubeconfig};
@@ -33,6 +34,9 @@ pub fn clean(settings: &CleanSettings, printer: &Printer) -> Result<Exit, Failur
     }
     if settings.containers {
         sources.push(Box::new(k3s::leftovers::Leftovers::new(settings.run.clone())));
+    }
+    if sources.is_empty() {
+        sources.push(Box::new(Names::default()));
     }
     let mut exit = Exit::Passed;
     for source in &mut sources {

@@ -5,6 +5,7 @@
 //! that could stay behind is its name under `/run/netns`, a symbolic link: see [`leftovers`].
 
 mod error;
+mod left;
 mod names;
 
 #[cfg(not(target_os = "linux"))]
@@ -21,6 +22,7 @@ mod wire;
 #[cfg(not(target_os = "linux"))]
 pub use elsewhere::{Namespace, check, prepare};
 pub use error::NamespaceError;
+pub use left::Names;
 pub use names::{DIRECTORY, Leftover, forget_own, leftovers};
 #[cfg(target_os = "linux")]
 pub use namespace::Namespace;
