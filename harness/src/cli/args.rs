@@ -12,6 +12,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use super::clean::CleanArgs;
 use super::cluster::ClusterArgs;
 use super::gate::{GateSettings, GateUsageError};
+use super::parity::ParityArgs;
 use super::settings::ReferenceSettings;
 use crate::remote::origin::{self, BaseUrlError};
 use crate::scenario::node::Isolation;
@@ -136,29 +137,6 @@ pub struct RunArgs {
     #[arg(long, value_name = "NAMESPACE/NAME", requires = "metrics_url", conflicts_with = "metrics_token_file")]
     pub metrics_service_account: Option<String>,
     /// End a scenario that has taken this long on the machine's own clock, e.g. because it spins: seconds.
-    #[arg(long, env = "SLIPWAY_WALL_CLOCK_LIMIT", default_value_t = 60, value_name = "SECONDS")]
-    pub wall_clock_limit: u64,
-}
-
-/// Arguments of `slipway parity`.
-#[derive(Clone, Debug, clap::Args)]
-pub struct ParityArgs {
-    /// Scenario files, and directories to search for `*.yaml` and `*.yml`.
-    #[arg(required = true, value_name = "PATH")]
-    pub paths: Vec<PathBuf>,
-    /// Compare only scenarios whose `file/name` contains this text; between slashes it is a regular expression.
-    #[arg(long, short, value_name = "TEXT")]
-    pub filter: Vec<String>,
-    /// A difference that is known: a regular expression that its line matches. May be given more than once.
-    #[arg(long, value_name = "REGEX")]
-    pub known: Vec<String>,
-    /// The other cluster.
-    #[command(flatten)]
-    pub against: ClusterArgs,
-    /// The seed of uids, generated names and jitter.
-    #[arg(long, env = "SLIPWAY_SEED", value_name = "N")]
-    pub seed: Option<u64>,
-    /// End a scenario that has taken this long on the machine's own clock: seconds.
     #[arg(long, env = "SLIPWAY_WALL_CLOCK_LIMIT", default_value_t = 60, value_name = "SECONDS")]
     pub wall_clock_limit: u64,
 }

@@ -8,6 +8,7 @@ pub mod commands;
 pub mod exit;
 pub mod files;
 pub mod gate;
+pub mod parity;
 pub mod printer;
 pub mod settings;
 

@@ -11,8 +11,8 @@ use regex::Regex;
 
 pub use super::args::RemoteMode;
 use super::args::{
-    BenchArgs, BenchCommon, BenchRun, IdleArgs, LintArgs, MechanismArg, ParityArgs, RunArgs, ScaleArgs, ServeArgs,
-    SlintArgs, SlintCommand, TimeArg,
+    BenchArgs, BenchCommon, BenchRun, IdleArgs, LintArgs, MechanismArg, RunArgs, ScaleArgs, ServeArgs, SlintArgs,
+    SlintCommand, TimeArg,
 };
 use super::cluster::ClusterSettings;
 use super::gate::{ExitOn, GateSettings};
@@ -124,27 +124,6 @@ pub struct RunSettings {
     pub gate: Option<GateSettings>,
     /// The reference they are judged by.
     pub reference: ReferenceSettings,
-}
-
-/// Settings of `slipway parity`.
-#[derive(Clone, Debug)]
-pub struct ParitySettings {
-    /// Files and directories.
-    pub paths: Vec<PathBuf>,
-    /// Which scenarios.
-    pub filters: Vec<Filter>,
-    /// What lines of known differences match.
-    pub known: Vec<Regex>,
-    /// The other cluster.
-    pub against: ClusterSettings,
-    /// Where the built-in operator is there.
-    pub operator: Placed,
-    /// The seed, where it is given.
-    pub seed: Option<u64>,
-    /// The limit on the machine's own clock.
-    pub wall_clock_limit: Duration,
-    /// What scripts and operators see of this process's surroundings.
-    pub outside: Outside,
 }
 
 /// The kube-slint reference: its file, its cache, its server.
@@ -324,7 +303,11 @@ impl Filter {
         }
     }
 
-    fn parse(text: &str) -> Result<Self, UsageError> {
+    /// Understands what was typed.
+    ///
+    /// # Errors
+    /// [`UsageError::Filter`].
+    pub(super) fn parse(text: &str) -> Result<Self, UsageError> {
         match text.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')) {
             Some(pattern) if !pattern.is_empty() => Regex::new(pattern)
                 .map(Self::Matches)
@@ -403,30 +386,6 @@ impl TryFrom<RunArgs> for RunSettings {
             isolation: args.node_isolation.map(Isolation::from),
             wall_clock_limit: Duration::from_secs(args.wall_clock_limit),
             outside,
-        })
-    }
-}
-
-impl TryFrom<ParityArgs> for ParitySettings {
-    type Error = UsageError;
-
-    fn try_from(args: ParityArgs) -> Result<Self, UsageError> {
-        let regex =
-            |text: &String| Regex::new(text).map_err(|source| UsageError::Filter { pattern: text.clone(), source });
-        let operator = args.against.operator.into();
-        let against = ClusterSettings::from(args.against);
-        if !against.is_shared() {
-            return Err(UsageError::AgainstItself);
-        }
-        Ok(Self {
-            paths: args.paths,
-            filters: args.filter.iter().map(|text| Filter::parse(text)).collect::<Result<_, _>>()?,
-            known: args.known.iter().map(regex).collect::<Result<_, _>>()?,
-            against,
-            operator,
-            seed: args.seed,
-            wall_clock_limit: Duration::from_secs(args.wall_clock_limit),
-            outside: Outside { environment: std::env::vars_os().collect(), logs: None },
         })
     }
 }
