@@ -49,7 +49,7 @@ const OTHERS: [&str; 33] = [
 ];
 
 /// More of them, which only readers have.
-const OF_READERS: [&str; 6] = ["ip", "tilt", "kubectl-slipway", "rustup", "tar", "wait"];
+const OF_READERS: [&str; 7] = ["ip", "setup-envtest", "tilt", "kubectl-slipway", "rustup", "tar", "wait"];
 
 /// Whether it is there, with these arguments.
 ///
