@@ -2,7 +2,7 @@
 //!
 //! What is made carries the run's label ([`RUN_LABEL`]), and what is there before us is neither changed nor removed.
 //! Our nodes carry the label and a taint of the same name: other people's Pods stay off, but for those that tolerate
-//! everything, and the scenario's own are led there ([`mark`]). The kubelet of a node asks for the Pods of that node only.
+//! everything, and the scenario's own are led there (`mark`). The kubelet of a node asks for the Pods of that node only.
 
 pub mod claim;
 pub mod leftovers;
@@ -77,7 +77,7 @@ impl Cluster {
     /// Makes a simulated node part of the cluster.
     ///
     /// # Errors
-    /// See [`FleetError`].
+    /// See `FleetError`.
     pub async fn join(&self, spec: NodeSpec) -> Result<(), FleetError> {
         self.fleet.join(self.client.clone(), spec).await
     }

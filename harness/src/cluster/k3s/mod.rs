@@ -2,8 +2,8 @@
 //! with k3s's own kubelet in a privileged container, and `control-plane`, without it and unprivileged, where our simulated
 //! nodes are the cluster's nodes.
 //!
-//! Only this room knows containers. [`command`], [`image`], [`kubeconfig`] and [`archive`] decide and touch nothing;
-//! [`engine`] talks to the Docker engine, [`ready`] to the API server. Whatever was started is removed: by
+//! Only this room knows containers. `command`, [`image`], `kubeconfig` and `archive` decide and touch nothing;
+//! `engine` talks to the Docker engine, `ready` to the API server. Whatever was started is removed: by
 //! [`Provider::stop`], when a start fails or is interrupted, and when a [`K3s`] is dropped.
 
 mod archive;
