@@ -172,9 +172,6 @@ impl Sweeper {
     async fn remove_one(&self, one: Made, until: Instant) -> Option<String> {
         let api = one.api(&self.client);
         let is_namespace = one.rank == Rank::Namespace;
-        if is_namespace {
-            self.kill_pods(&one.name).await;
-        }
         let params = DeleteParams {
             propagation_policy: Some(PropagationPolicy::Background),
             grace_period_seconds: (one.resource.kind == "Pod").then_some(0),
@@ -185,6 +182,10 @@ impl Sweeper {
             Err(kube::Error::Api(status)) if status.code == NOT_FOUND => return None,
             Err(error) => return Some(format!("{}: {}", named(), chain(&error))),
             Ok(_) => {}
+        }
+        if is_namespace {
+            // Only now: nobody can put others in their place any more.
+            self.kill_pods(&one.name).await;
         }
         let now = Instant::now();
         // Half of the patience is for those whose finalizers they are.
