@@ -15,3 +15,4 @@ pub mod scenario;
 pub mod sim;
 pub mod sli;
 pub mod target;
+pub mod temporary;

@@ -22,9 +22,13 @@ use tokio::process::{Child, Command};
 
 use super::{BenchError, Memory, refused};
 use crate::cluster::Cluster;
+use crate::temporary::Directory;
 
 /// As much as is read of its metrics; they are a hundredth of it.
 const METRICS_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// The kubeconfig that it is given.
+const KUBECONFIG: &str = "kubeconfig";
 
 /// How long it may take to stop.
 const STOPS_WITHIN: Duration = Duration::from_secs(30);
@@ -34,7 +38,7 @@ pub(super) struct Process {
     child: Child,
     metrics: SocketAddr,
     /// Removed with it.
-    _kubeconfig: tempfile::TempPath,
+    _files: Directory,
 }
 
 impl Process {
@@ -46,19 +50,19 @@ impl Process {
         };
         let admin = cluster.kubeconfig().await.map_err(failed("open the cluster for"))?;
         let token = token(cluster, user).await?;
-        let kubeconfig = kubeconfig(&admin, &token).map_err(failed("write a kubeconfig for"))?;
+        let files = kubeconfig(&admin, &token).map_err(failed("write a kubeconfig for"))?;
         let metrics = free_port().await.map_err(failed("find a port for"))?;
         let child = Command::new(operator)
             .args(["run", "--health-probe-bind-address=0", "--webhook-bind-address=0", "--metrics-secure=false"])
             .arg(format!("--metrics-bind-address={metrics}"))
             .args(["--log=warn", "--log-format=text"])
-            .env("KUBECONFIG", &kubeconfig)
+            .env("KUBECONFIG", files.path().join(KUBECONFIG))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .kill_on_drop(true)
             .spawn()
             .map_err(failed("start"))?;
-        Ok(Self { child, metrics, _kubeconfig: kubeconfig })
+        Ok(Self { child, metrics, _files: files })
     }
 
     /// What it holds.
@@ -119,14 +123,14 @@ async fn token(cluster: &dyn Cluster, user: &str) -> Result<String, BenchError> 
 }
 
 /// The administrator's kubeconfig, with somebody else's token.
-fn kubeconfig(admin: &Path, token: &str) -> io::Result<tempfile::TempPath> {
+fn kubeconfig(admin: &Path, token: &str) -> io::Result<Directory> {
     let mut config: Value = serde_yaml::from_str(&std::fs::read_to_string(admin)?).map_err(io::Error::other)?;
     for user in config["users"].as_array_mut().into_iter().flatten() {
         user["user"] = json!({ "token": token });
     }
-    let mut file = tempfile::Builder::new().prefix("slipway-bench-").suffix(".kubeconfig").tempfile()?;
-    io::Write::write_all(&mut file, config.to_string().as_bytes())?;
-    Ok(file.into_temp_path())
+    let directory = Directory::new("operator")?;
+    directory.keep(KUBECONFIG, &config.to_string())?;
+    Ok(directory)
 }
 
 /// A port that was free a moment ago.
@@ -145,7 +149,8 @@ mod tests {
                     users: [{name: admin, user: {token: secret, client-key-data: key}}]\n";
         io::Write::write_all(&mut admin, text.as_bytes()).unwrap();
         let written = kubeconfig(admin.path(), "theirs").unwrap();
-        let written: Value = serde_json::from_str(&std::fs::read_to_string(&written).unwrap()).unwrap();
+        let written: Value =
+            serde_json::from_str(&std::fs::read_to_string(written.path().join(KUBECONFIG)).unwrap()).unwrap();
         assert_eq!(written["users"][0], json!({ "name": "admin", "user": { "token": "theirs" } }));
         assert_eq!(written["clusters"][0]["cluster"]["server"], "https://127.0.0.1:1");
     }

@@ -10,7 +10,7 @@ use crate::sim::seed::RunId;
 
 /// Arguments of `slipway clean`.
 ///
-/// Without a place it looks for network namespaces of this machine, whose names are all that can stay behind.
+/// Without a place it looks at this machine: for the names of network namespaces, and for temporary files.
 #[derive(Clone, Debug, clap::Args)]
 #[command(group(ArgGroup::new("place").args(["context", "containers"]).multiple(true)))]
 pub struct CleanArgs {

@@ -2,16 +2,15 @@
 //! alive what is behind it, and removes what it made when it is stopped or dropped.
 
 use std::error::Error;
-use std::fs::OpenOptions;
-use std::io::{self, Write};
+use std::io;
 use std::net::IpAddr;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use futures::future::BoxFuture;
 use kube::Client;
 use kube::config::Kubeconfig;
-use tempfile::TempDir;
+
+use crate::temporary::Directory;
 
 /// The label of everything that a run makes on such a cluster; its value is the run's id.
 pub const RUN_LABEL: &str = "slipway.dev/run";
@@ -53,7 +52,7 @@ pub trait Provider: Send + Sync {
 
 /// A kubeconfig for programs of other processes, with the one context that may be used. It goes when this is dropped.
 #[derive(Debug)]
-pub(super) struct Passage(TempDir);
+pub(super) struct Passage(Directory);
 
 /// What the file is called.
 const FILE: &str = "kubeconfig";
@@ -66,9 +65,8 @@ impl Passage {
     pub(super) fn open(access: &Access) -> io::Result<Self> {
         let all = Kubeconfig::read_from(&access.kubeconfig).map_err(io::Error::other)?;
         let text = serde_yaml::to_string(&restricted(all, &access.context)).map_err(io::Error::other)?;
-        let directory = tempfile::Builder::new().prefix("slipway-").tempdir()?;
-        let path = directory.path().join(FILE);
-        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?.write_all(text.as_bytes())?;
+        let directory = Directory::new("kubeconfig")?;
+        directory.keep(FILE, &text)?;
         Ok(Self(directory))
     }
 

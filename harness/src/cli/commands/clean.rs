@@ -13,7 +13,7 @@ use crate::cluster::embedded::node::netns::Names;
 use crate::cluster::foreign::leftovers::Leftovers;
 use crate::cluster::foreign::sweep::Sweeper;
 use crate::cluster::{k3s, kubeconfig};
-use crate::target;
+use crate::{target, temporary};
 
 /// Any finalizer.
 const ANY: &str = "*";
@@ -37,6 +37,7 @@ pub fn clean(settings: &CleanSettings, printer: &Printer) -> Result<Exit, Failur
     }
     if sources.is_empty() {
         sources.push(Box::new(Names::default()));
+        sources.push(Box::new(temporary::Leftovers::default()));
     }
     let mut exit = Exit::Passed;
     for source in &mut sources {

@@ -24,6 +24,7 @@ use crate::scenario::plan::Plan;
 use crate::sim::clock::epoch;
 use crate::sim::seed::RunSeed;
 use crate::sli::spec::Spec;
+use crate::temporary;
 
 /// Runs scenarios.
 ///
@@ -84,8 +85,7 @@ pub fn run(settings: &RunSettings, printer: &Printer) -> Result<Exit, Failure> {
     let mut terminal = Terminal::new(printer, settings.verbose, suite.plans.len());
     let summary = runner::run(suite.plans, &ground.stage, &options, &mut terminal);
     ground.close()?;
-    // Of a scenario that was left behind, nothing is dropped.
-    netns::forget_own();
+    leave_nothing();
     terminal.summarise(&summary);
     for report in &settings.reports {
         write(report, &summary, &specs)?;
@@ -97,6 +97,12 @@ pub fn run(settings: &RunSettings, printer: &Printer) -> Result<Exit, Failure> {
         Some(gate) if summary.is_good() => super::gate::gate_over(base.as_ref(), gate, printer),
         _ => Ok(if summary.is_good() { Exit::Passed } else { Exit::Failed }),
     }
+}
+
+/// Removes what goes when it is dropped: of a scenario that was left behind, nothing is.
+fn leave_nothing() {
+    netns::forget_own();
+    temporary::forget_own();
 }
 
 /// Sees to what the nodes' networks are to be made of, while there is no second thread. What files ask for and cannot have
@@ -140,7 +146,7 @@ pub(super) fn interrupt_on_signal() -> CancellationToken {
                 }
                 cancel.cancel();
                 if count > 1 {
-                    netns::forget_own();
+                    leave_nothing();
                     std::process::exit(i32::from(Exit::Failed.code()));
                 }
             }

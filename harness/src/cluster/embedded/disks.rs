@@ -6,11 +6,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tempfile::TempDir;
+use crate::temporary::Directory;
 
 /// Directories by the name of the volume; clones are the same disks, which go with the last of them.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Disks(Arc<Mutex<Option<TempDir>>>);
+pub(super) struct Disks(Arc<Mutex<Option<Directory>>>);
 
 impl Disks {
     /// The directory of a volume, which is made where it is not there yet.
@@ -22,7 +22,7 @@ impl Disks {
         let root = match &mut *root {
             Some(root) => root,
             // A cluster without volumes leaves no trace of them on the machine.
-            none => none.insert(tempfile::Builder::new().prefix("slipway-disks-").tempdir()?),
+            none => none.insert(Directory::new("disks")?),
         };
         let place = root.path().join(volume);
         if !place.is_dir() {
@@ -42,7 +42,7 @@ impl Disks {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<TempDir>> {
+    fn lock(&self) -> MutexGuard<'_, Option<Directory>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

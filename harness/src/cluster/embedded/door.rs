@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use slipway_apiserver::access::user::MASTERS;
 use slipway_apiserver::serve::{self, Authority, Certificate, Listener, ServeError};
 use slipway_apiserver::service::{ApiServer, User};
-use tempfile::TempDir;
 use thiserror::Error;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::temporary::Directory;
 
 /// Where a door is, and who may come in.
 #[derive(Debug, Default)]
@@ -60,7 +61,7 @@ pub struct Door {
     urls: Vec<String>,
     kubeconfig: PathBuf,
     /// What the kubeconfig is in, where nobody asked for it at a certain place.
-    directory: Option<TempDir>,
+    directory: Option<Directory>,
     /// Closes the door when it is dropped.
     stop: DropGuard,
     serving: JoinHandle<()>,
@@ -78,7 +79,7 @@ impl Door {
         let (kubeconfig, directory) = if let Some(path) = config.kubeconfig {
             (path, None)
         } else {
-            let directory = tempfile::Builder::new().prefix("slipway-").tempdir().map_err(DoorError::Directory)?;
+            let directory = Directory::new("door").map_err(DoorError::Directory)?;
             (directory.path().join("kubeconfig"), Some(directory))
         };
         serve::write_kubeconfig(&kubeconfig, &listener.kubeconfig(&token))?;
@@ -108,7 +109,7 @@ impl Door {
         if let Err(error) = self.serving.await {
             tracing::error!(%error, "the listener broke down");
         }
-        self.directory.map_or(Ok(()), TempDir::close)
+        self.directory.map_or(Ok(()), Directory::close)
     }
 }
 

@@ -1,13 +1,12 @@
 //! k3s's kubeconfig, made to lead to where its port is published.
 
 use std::error::Error;
-use std::fs::OpenOptions;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
+
+use crate::temporary::Directory;
 
 type Unfit = Box<dyn Error + Send + Sync>;
 
@@ -39,10 +38,9 @@ pub(super) fn rewritten(text: &str, server: &str, context: &str) -> Result<Strin
 ///
 /// # Errors
 /// Those of the file system.
-pub(super) fn keep(text: &str) -> io::Result<(TempDir, PathBuf)> {
-    let directory = tempfile::Builder::new().prefix("slipway-k3s-").tempdir()?;
-    let path = directory.path().join("kubeconfig");
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?.write_all(text.as_bytes())?;
+pub(super) fn keep(text: &str) -> io::Result<(Directory, PathBuf)> {
+    let directory = Directory::new("k3s")?;
+    let path = directory.keep("kubeconfig", text)?;
     Ok((directory, path))
 }
 

@@ -24,7 +24,6 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use tempfile::TempDir;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
@@ -35,6 +34,7 @@ use self::image::ImageName;
 use self::ready::Wait;
 use super::access::{Access, Provider};
 use crate::sim::seed::RunId;
+use crate::temporary::Directory;
 
 /// The context of the kubeconfigs we hand out.
 const CONTEXT: &str = "k3s";
@@ -90,7 +90,7 @@ pub struct K3s {
     access: Access,
     container: Option<Container>,
     /// What the kubeconfig is in.
-    directory: Option<TempDir>,
+    directory: Option<Directory>,
     /// What the engine is spoken to on.
     runtime: Handle,
 }
@@ -172,7 +172,7 @@ async fn prepare(
     mode: Mode,
     reach: &Reach,
     tell: &(dyn Fn(&str) + Sync),
-) -> Result<(Access, TempDir), K3sError> {
+) -> Result<(Access, Directory), K3sError> {
     let mut wait = Wait::new(container, settings.patience, tell);
     let written = wait.kubeconfig().await?;
     // A container that has ended publishes nothing: that it is alive is known by now.
@@ -211,7 +211,7 @@ impl Provider for K3s {
         });
         async move {
             removed.await??;
-            directory.map_or(Ok(()), TempDir::close)?;
+            directory.map_or(Ok(()), Directory::close)?;
             Ok(())
         }
         .boxed()

@@ -19,7 +19,6 @@ use futures::future::BoxFuture;
 use http::Request;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use serde_json::json;
-use tempfile::TempDir;
 use thiserror::Error;
 use tokio::time::Instant;
 
@@ -29,6 +28,7 @@ use self::files::{Files, FilesError};
 use self::process::Process;
 use super::access::{Access, Provider};
 use super::embedded::stand_in::StandIn;
+use crate::temporary::Directory;
 
 /// What its context is called.
 const CONTEXT: &str = "slipway-local";
@@ -118,7 +118,7 @@ pub struct Local {
     /// In the order in which they were started.
     processes: Vec<Process>,
     /// Removed last.
-    directory: TempDir,
+    directory: Directory,
 }
 
 impl Local {
@@ -138,7 +138,7 @@ impl Local {
     }
 
     async fn attempt(binaries: &Binaries, settings: &LocalSettings) -> Result<Self, LocalError> {
-        let directory = tempfile::Builder::new().prefix("slipway-local-").tempdir().map_err(LocalError::Directory)?;
+        let directory = Directory::new("local").map_err(LocalError::Directory)?;
         let files = Files::at(directory.path());
         let authority = files.make(&settings.token)?;
         let ports = free_ports().map_err(LocalError::Port)?;

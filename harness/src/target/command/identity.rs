@@ -1,6 +1,5 @@
 //! Whom the API server takes a command for, and the kubeconfig that makes it so.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,14 +9,17 @@ use kube::api::PostParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use super::super::RaiseError;
 use crate::chain::chain;
 use crate::cluster::Cluster;
+use crate::temporary::Directory;
 
 /// How long a token counts: longer than any scenario lasts.
 const TOKEN_LIFE: Duration = Duration::from_hours(24);
+
+/// What its kubeconfig is called.
+const KUBECONFIG: &str = "kubeconfig";
 
 /// The name of everything in the kubeconfig.
 const NAME: &str = "slipway";
@@ -25,7 +27,7 @@ const NAME: &str = "slipway";
 /// Who a command is.
 pub(super) struct Identity {
     /// The kubeconfig, which only its owner can read. Removed with this.
-    directory: TempDir,
+    directory: Directory,
     /// The user's name.
     pub(super) user: String,
 }
@@ -33,7 +35,7 @@ pub(super) struct Identity {
 impl Identity {
     /// The kubeconfig's path.
     pub(super) fn kubeconfig(&self) -> PathBuf {
-        self.directory.path().join("kubeconfig")
+        self.directory.path().join(KUBECONFIG)
     }
 
     /// An identity on a cluster: a service account's, by namespace and name, or else the administrator's. The
@@ -82,11 +84,9 @@ fn narrowed(config: &Value, namespace: &str, token: Option<&str>) -> Value {
     })
 }
 
-fn write(text: &str) -> std::io::Result<TempDir> {
-    let directory = tempfile::Builder::new().prefix("slipway-").tempdir()?;
-    let mut file = tempfile::NamedTempFile::new_in(directory.path())?;
-    file.write_all(text.as_bytes())?;
-    file.persist(directory.path().join("kubeconfig"))?;
+fn write(text: &str) -> std::io::Result<Directory> {
+    let directory = Directory::new("operator")?;
+    directory.keep(KUBECONFIG, text)?;
     Ok(directory)
 }
 

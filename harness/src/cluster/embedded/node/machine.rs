@@ -2,7 +2,6 @@
 
 use std::io;
 
-use tempfile::TempDir;
 use thiserror::Error;
 use tokio::sync::watch;
 
@@ -13,6 +12,7 @@ use super::os::{self, Os};
 use super::wiring::describe;
 use crate::cluster::Node;
 use crate::scenario::node::{Isolation, LinkSpec, NodeSpec};
+use crate::temporary::Directory;
 
 /// Why a node cannot be built as it is described.
 #[derive(Debug, Error)]
@@ -77,7 +77,7 @@ pub enum MachineError {
 pub struct Machine {
     spec: NodeSpec,
     os: Os,
-    root: TempDir,
+    root: Directory,
     files: Files,
     network: NodeNetwork,
     changes: Changes,
@@ -96,7 +96,7 @@ impl Machine {
         let os =
             os::find(short).ok_or_else(|| MachineError::UnknownOs { node: spec.name.clone(), os: short.to_owned() })?;
         let failed = |path: &str, source| MachineError::File { node: spec.name.clone(), path: path.to_owned(), source };
-        let root = tempfile::Builder::new().prefix("slipway-node-").tempdir().map_err(|e| failed("/", e))?;
+        let root = Directory::new("node").map_err(|e| failed("/", e))?;
         let changes = Changes::new();
         let files = Files::node(root.path().to_owned(), changes.clone());
         let release = os.release(spec.os_image.as_deref().unwrap_or(os.image));

@@ -14,7 +14,6 @@ use k8s_openapi::api::core::v1::{
 };
 use kube::api::{DeleteParams, PostParams, Preconditions};
 use kube::{Api, ResourceExt};
-use tempfile::TempDir;
 use tokio::sync::watch;
 
 use super::board::{Board, Slot, Writer, Written};
@@ -28,6 +27,7 @@ use crate::cluster::embedded::controllers::informer::Key;
 use crate::cluster::embedded::controllers::recorder::Severity;
 use crate::cluster::embedded::node::network::NodeNetwork;
 use crate::cluster::embedded::node::program::PodNetwork;
+use crate::temporary::Directory;
 
 /// The first and the longest wait before volumes are tried again.
 const MOUNT_RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(122));
@@ -44,7 +44,7 @@ pub(super) struct Sandbox {
     pub(super) stop: Stop,
     pub(super) addresses: Addresses,
     /// Where the Pod keeps what goes with it.
-    pub(super) home: TempDir,
+    pub(super) home: Directory,
     pub(super) network: NodeNetwork,
 }
 
@@ -162,7 +162,7 @@ impl Sandbox {
         } else {
             NodeNetwork::empty(kubelet.machine.os().renames_live_links())
         };
-        let home = tempfile::Builder::new().prefix("slipway-pod-").tempdir()?;
+        let home = Directory::new("pod")?;
         let waits_for_inits = spec.init_containers.as_ref().is_some_and(|inits| !inits.is_empty());
         let reason = if waits_for_inits { "PodInitializing" } else { "ContainerCreating" };
         let facts = Facts {
