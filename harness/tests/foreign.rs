@@ -56,6 +56,7 @@ impl Foreign {
     fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let kubeconfig = directory.path().join("config");
+        fs::create_dir(directory.path().join("tmp")).unwrap();
         let mut server = slipway(&["serve", "--no-nodes", "--kubeconfig", &kubeconfig.to_string_lossy()])
             .stdout(Stdio::piped())
             .spawn()
@@ -79,8 +80,17 @@ impl Foreign {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = slipway(arguments);
-        command.args(Self::arguments(&self.kubeconfig()));
+        command.args(Self::arguments(&self.kubeconfig())).env("TMPDIR", self.temporary());
         command
+    }
+
+    /// Where its runs put their temporary files.
+    fn temporary(&self) -> PathBuf {
+        self.directory.path().join("tmp")
+    }
+
+    fn temporary_files(&self) -> usize {
+        fs::read_dir(self.temporary()).unwrap().count()
     }
 
     fn run(&self, arguments: &[&str]) -> Output {
@@ -293,6 +303,9 @@ async fn a_killed_run_leaves_nothing_that_clean_does_not_find_and_remove() {
         list.items.iter().any(|one| one.metadata.finalizers.is_some())
     })
     .await;
+    let here = || slipway(&["clean"]).env("TMPDIR", foreign.temporary()).output().unwrap();
+    assert!(!text(&here()).contains("temporary files"), "what a run under way needs stays: {}", text(&here()));
+    assert_eq!(foreign.temporary_files(), 1);
     // SIGKILL: nothing can be put away.
     run.kill().unwrap();
     run.wait().unwrap();
@@ -312,6 +325,12 @@ async fn a_killed_run_leaves_nothing_that_clean_does_not_find_and_remove() {
     let clean = foreign.command(&["clean"]).output().unwrap();
     assert_eq!(clean.status.code(), Some(0), "{}", text(&clean));
     assert_eq!(foreign.objects().await.symmetric_difference(&before).collect::<Vec<_>>(), Vec::<&String>::new());
+
+    assert_eq!(foreign.temporary_files(), 1);
+    let here = here();
+    assert_eq!(here.status.code(), Some(0), "{}", text(&here));
+    assert!(text(&here).contains("\n  temporary files"), "{}", text(&here));
+    assert_eq!(foreign.temporary_files(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -330,6 +349,7 @@ async fn an_interrupted_run_puts_everything_away() {
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     assert!(text(&output).contains("1 interrupted"), "{}", text(&output));
     assert_eq!(foreign.objects().await, before);
+    assert_eq!(foreign.temporary_files(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
 //! Which clusters a run uses: the arguments, and what they mean.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -27,9 +27,10 @@ pub struct ClusterArgs {
     /// be given more than once.
     #[arg(long, value_name = "PATTERN")]
     pub allow_context: Vec<String>,
-    /// The address at which the cluster's API server reaches this process, for webhooks.
-    #[arg(long, value_name = "IP")]
-    pub callback: Option<IpAddr>,
+    /// The address at which the cluster's API server reaches this process, for webhooks; with a port where it is a
+    /// forwarded one.
+    #[arg(long, value_name = "IP[:PORT]", value_parser = callback)]
+    pub callback: Option<SocketAddr>,
     /// How many times as long as scenarios say steps may take to come true, on clusters that live in real time.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..), value_name = "FACTOR")]
     pub patience: u32,
@@ -184,10 +185,30 @@ impl From<ClusterArgs> for ClusterSettings {
     }
 }
 
+/// An address, with a port or without one.
+fn callback(text: &str) -> Result<SocketAddr, String> {
+    let alone = |_| text.parse().map(|address: IpAddr| SocketAddr::new(address, 0));
+    text.parse().or_else(alone).map_err(|_| "an IP address, and a port if need be: 172.18.0.1, 127.0.0.1:9443, [::1]:9443".to_owned())
+}
+
 /// Where kubectl looks unless told otherwise.
 pub(super) fn usual_places() -> Vec<PathBuf> {
     let named = std::env::var_os("KUBECONFIG").map(|paths| std::env::split_paths(&paths).collect::<Vec<_>>());
     let named = named.map(|paths| paths.into_iter().filter(|path| !path.as_os_str().is_empty()).collect::<Vec<_>>());
     let usual = || vec![std::env::home_dir().unwrap_or_default().join(".kube").join("config")];
     named.filter(|paths| !paths.is_empty()).unwrap_or_else(usual)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_way_back_may_be_a_forwarded_port() {
+        assert_eq!(callback("172.18.0.1"), Ok("172.18.0.1:0".parse().unwrap()));
+        assert_eq!(callback("127.0.0.1:9443"), Ok("127.0.0.1:9443".parse().unwrap()));
+        assert_eq!(callback("[::1]:9443"), Ok("[::1]:9443".parse().unwrap()));
+        assert_eq!(callback("::1"), Ok("[::1]:0".parse().unwrap()));
+        assert!(callback("my-machine:9443").is_err_and(|why| why.contains("127.0.0.1:9443")));
+    }
 }

@@ -3,7 +3,7 @@
 
 use std::error::Error;
 use std::io;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use futures::future::BoxFuture;
@@ -24,8 +24,9 @@ pub struct Access {
     pub config: kube::Config,
     /// The context.
     pub context: String,
-    /// The address at which the cluster's API server reaches this process, for webhooks; none where it does not.
-    pub callback: Option<IpAddr>,
+    /// The address at which the cluster's API server reaches this process, for webhooks, with port 0 where any that is
+    /// free will do; none where it does not reach it.
+    pub callback: Option<SocketAddr>,
 }
 
 impl Access {

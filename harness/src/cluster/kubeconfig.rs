@@ -4,7 +4,7 @@
 mod rights;
 
 use std::error::Error;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -34,8 +34,8 @@ pub struct Settings {
     pub context: String,
     /// Patterns of further contexts that may be used.
     pub allowed: Vec<String>,
-    /// The address at which the cluster's API server reaches this process.
-    pub callback: Option<IpAddr>,
+    /// See [`Access::callback`].
+    pub callback: Option<SocketAddr>,
 }
 
 /// Why a cluster cannot be used.

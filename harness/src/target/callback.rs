@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use http::{Request, Response, StatusCode};
@@ -28,7 +28,7 @@ const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub(super) enum CallbackError {
     /// There is no address to listen on.
     #[error("cannot listen for the API server's questions on {0}")]
-    Bind(IpAddr, #[source] io::Error),
+    Bind(SocketAddr, #[source] io::Error),
     /// There is no certificate.
     #[error("cannot make a certificate for {0}")]
     Certificate(IpAddr, #[source] rcgen::Error),
@@ -44,28 +44,38 @@ pub(super) struct Callback {
     pub(super) base: String,
     /// Who vouches for it, in PEM.
     pub(super) authority: String,
-    /// Held for the drop.
-    _serving: JoinSet<()>,
+    serving: JoinSet<()>,
 }
 
 impl Callback {
-    /// Listens at an address by which API servers reach this process; on any where it is not one of this machine, but
-    /// that of whatever leads here.
-    pub(super) async fn open(address: IpAddr, door: Door) -> Result<Self, CallbackError> {
-        let bound = match TcpListener::bind((address, 0)).await {
+    /// Listens at an address by which API servers reach this process, port 0 being any that is free; on all of this
+    /// machine's addresses where it is none of them, but that of whatever leads here.
+    pub(super) async fn open(address: SocketAddr, door: Door) -> Result<Self, CallbackError> {
+        let bound = match TcpListener::bind(address).await {
             Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
-                TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).await
+                TcpListener::bind(everywhere(address)).await
             }
             bound => bound,
         };
         let failed = |source| CallbackError::Bind(address, source);
         let listener = bound.map_err(failed)?;
         let port = listener.local_addr().map_err(failed)?.port();
-        let (acceptor, authority) = secured(address)?;
+        let (acceptor, authority) = secured(address.ip())?;
         let mut serving = JoinSet::new();
         serving.spawn(serve(listener, acceptor, door));
-        Ok(Self { base: format!("https://{}", SocketAddr::new(address, port)), authority, _serving: serving })
+        Ok(Self { base: format!("https://{}", SocketAddr::new(address.ip(), port)), authority, serving })
     }
+
+    /// Ends it, and waits until its port is free.
+    pub(super) async fn close(mut self) {
+        self.serving.shutdown().await;
+    }
+}
+
+/// All of this machine's addresses of the same family, at the same port.
+fn everywhere(address: SocketAddr) -> SocketAddr {
+    let any = if address.is_ipv4() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { IpAddr::V6(Ipv6Addr::UNSPECIFIED) };
+    SocketAddr::new(any, address.port())
 }
 
 /// A certificate for the address, and who vouches for it.

@@ -180,7 +180,9 @@ impl OnCluster {
             stays.push(why);
         }
         // Nobody asks any more.
-        drop(current.callback.take());
+        if let Some(callback) = current.callback.take() {
+            callback.close().await;
+        }
         let rest = self.made(&sweeper).await?;
         stays.extend(sweeper.remove(&rest, PATIENCE).await);
         stays.sort();

@@ -16,7 +16,7 @@ pub mod leftovers;
 mod ready;
 
 use std::error::Error;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -187,7 +187,7 @@ async fn prepare(
             container.import(number, path).await?;
         }
     }
-    let callback: Option<IpAddr> = container.gateway().await?;
+    let callback = container.gateway().await?.map(|address| SocketAddr::new(address, 0));
     Ok((Access { kubeconfig: path, config, context: CONTEXT.to_owned(), callback }, directory))
 }
 

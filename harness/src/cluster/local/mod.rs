@@ -10,7 +10,7 @@ mod command;
 mod files;
 mod process;
 
-use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -171,7 +171,7 @@ impl Local {
             kubeconfig: files.kubeconfig(),
             config,
             context: CONTEXT.to_owned(),
-            callback: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            callback: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
         };
         Ok(Self { access, stand_in, processes, directory })
     }
