@@ -4,9 +4,8 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use http::Method;
-use http_body_util::BodyExt;
 use serde_json::{Value, json};
-use slipway_benches::{Admin, pod, runtime};
+use slipway_benches::{Admin, line, pod, runtime};
 
 const PODS: &str = "/api/v1/namespaces/default/pods";
 const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/default/deployments";
@@ -105,7 +104,7 @@ fn watch(bench: &mut Criterion) {
                 bodies.push(admin.open(Method::GET, &format!("{PODS}?watch=true"), "application/json", "").await);
             }
             for body in &mut bodies {
-                body.frame().await;
+                line(body).await;
             }
             bodies
         });
@@ -119,7 +118,7 @@ fn watch(bench: &mut Criterion) {
                     let path = format!("{PODS}/pod-0");
                     admin.open(Method::PATCH, &path, "application/merge-patch+json", patch).await;
                     for body in &mut bodies {
-                        body.frame().await;
+                        line(body).await;
                     }
                 });
             });

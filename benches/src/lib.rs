@@ -58,6 +58,19 @@ impl Admin {
     }
 }
 
+/// Reads a watch up to the end of an event, which comes in pieces.
+///
+/// # Panics
+/// When the watch ends: then the bench measures nothing any more.
+pub async fn line(body: &mut Body) {
+    loop {
+        let Some(Ok(frame)) = body.frame().await else { unreachable!("the watch has ended") };
+        if frame.data_ref().is_some_and(|piece| piece.ends_with(b"\n")) {
+            return;
+        }
+    }
+}
+
 /// A runtime for one bench.
 ///
 /// # Panics

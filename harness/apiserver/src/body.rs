@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures::Stream;
+use futures::{Stream, StreamExt};
 use http_body::{Frame, SizeHint};
 
 /// A response's body. Pieces are shared with the store, so a list is never copied together.
@@ -30,7 +30,8 @@ impl Body {
 
     /// A body that goes on until the stream ends.
     pub fn stream(stream: impl Stream<Item = Bytes> + Send + 'static) -> Self {
-        Self(Kind::Stream(Box::pin(stream)))
+        // Whoever asks again after the end is told so again.
+        Self(Kind::Stream(Box::pin(stream.fuse())))
     }
 }
 
@@ -66,5 +67,22 @@ impl http_body::Body for Body {
             Kind::Pieces(_, left) => SizeHint::with_exact(*left),
             Kind::Stream(_) => SizeHint::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    #[test]
+    fn a_stream_that_has_ended_stays_ended() {
+        let mut body = Body::stream(futures::stream::unfold(1, |left| async move {
+            (left > 0).then(|| (Bytes::from_static(b"piece"), left - 1))
+        }));
+        let mut next = || body.frame().now_or_never().unwrap().is_some();
+        assert_eq!([next(), next(), next()], [true, false, false]);
     }
 }

@@ -188,7 +188,9 @@ impl From<ClusterArgs> for ClusterSettings {
 /// An address, with a port or without one.
 fn callback(text: &str) -> Result<SocketAddr, String> {
     let alone = |_| text.parse().map(|address: IpAddr| SocketAddr::new(address, 0));
-    text.parse().or_else(alone).map_err(|_| "an IP address, and a port if need be: 172.18.0.1, 127.0.0.1:9443, [::1]:9443".to_owned())
+    text.parse()
+        .or_else(alone)
+        .map_err(|_| "an IP address, and a port if need be: 172.18.0.1, 127.0.0.1:9443, [::1]:9443".to_owned())
 }
 
 /// Where kubectl looks unless told otherwise.
