@@ -62,6 +62,22 @@ fn bad_input_is_shown_with_its_place_and_the_nearest_right_word() {
 }
 
 #[test]
+fn whoever_forgets_to_name_the_cluster_is_not_given_the_embedded_one_in_its_place() {
+    for (typed, named) in [
+        (&["--context", "kind-dev"][..], "--context goes with --cluster kubeconfig"),
+        (&["--cluster", "local", "--k3s-mode", "full"], "--k3s-mode goes with --cluster k3s"),
+        (&["--cluster", "local", "--time", "virtual"], "--time virtual goes with --cluster embedded"),
+    ] {
+        let output = run(&[&["run", "../scenarios/hello"], typed].concat());
+        assert_eq!((output.status.code(), text(&output.stdout)), (Some(2), String::new()));
+        assert!(text(&output.stderr).contains(named), "{}", text(&output.stderr));
+    }
+    // What the environment says is said to every run.
+    let listed = slipway(&["run", "../scenarios/hello", "--list"]).env("SLIPWAY_K3S_IMAGE", "a/b:1").output().unwrap();
+    assert_eq!(listed.status.code(), Some(0), "{}", text(&listed.stderr));
+}
+
+#[test]
 fn a_path_that_is_not_there_is_bad_input() {
     let output = run(&["lint", "tests/nowhere"]);
     assert_eq!(output.status.code(), Some(2));

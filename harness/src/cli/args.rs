@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use super::clean::CleanArgs;
-use super::cluster::ClusterArgs;
+use super::cluster::Fitting;
 use super::gate::{GateSettings, GateUsageError};
 use super::parity::ParityArgs;
 use super::settings::ReferenceSettings;
@@ -70,8 +70,8 @@ pub struct RunArgs {
     pub filter: Vec<String>,
     /// The clusters that scenarios run on.
     #[command(flatten)]
-    pub cluster: ClusterArgs,
-    /// How many scenarios run at once; one a core unless told otherwise.
+    pub cluster: Fitting,
+    /// How many scenarios run at once; one a core unless told otherwise, and one on a cluster that they share.
     #[arg(long, short, env = "SLIPWAY_JOBS", value_name = "N")]
     pub jobs: Option<usize>,
     /// Stop starting scenarios after the first failure.

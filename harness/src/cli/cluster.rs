@@ -1,11 +1,14 @@
 //! Which clusters a run uses: the arguments, and what they mean.
 
+mod belonging;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
 
+pub use self::belonging::Fitting;
 use crate::cluster::k3s::image::{self, ImageName};
 use crate::cluster::local::binaries::Places;
 use crate::cluster::{k3s, kubeconfig};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use regex::Regex;
 
-use super::cluster::{ClusterArgs, ClusterSettings};
+use super::cluster::{ClusterSettings, Fitting};
 use super::settings::{Filter, UsageError};
 use crate::target::{Outside, Placed};
 
@@ -23,7 +23,7 @@ pub struct ParityArgs {
     pub known: Vec<String>,
     /// The other cluster.
     #[command(flatten)]
-    pub against: ClusterArgs,
+    pub against: Fitting,
     /// The seed of uids, generated names and jitter.
     #[arg(long, env = "SLIPWAY_SEED", value_name = "N")]
     pub seed: Option<u64>,
@@ -45,6 +45,8 @@ pub struct ParitySettings {
     pub against: ClusterSettings,
     /// Where the built-in operator is there.
     pub operator: Placed,
+    /// How many times as long steps may take there.
+    pub patience: u32,
     /// The seed, where it is given.
     pub seed: Option<u64>,
     /// The limit on the machine's own clock.
@@ -59,8 +61,9 @@ impl TryFrom<ParityArgs> for ParitySettings {
     fn try_from(args: ParityArgs) -> Result<Self, UsageError> {
         let regex =
             |text: &String| Regex::new(text).map_err(|source| UsageError::Filter { pattern: text.clone(), source });
-        let operator = args.against.operator.into();
-        let against = ClusterSettings::from(args.against);
+        let Fitting(against) = args.against;
+        let (operator, patience) = (against.operator.into(), against.patience);
+        let against = ClusterSettings::from(against);
         if !against.is_shared() {
             return Err(UsageError::AgainstItself);
         }
@@ -70,6 +73,7 @@ impl TryFrom<ParityArgs> for ParitySettings {
             known: args.known.iter().map(regex).collect::<Result<_, _>>()?,
             against,
             operator,
+            patience,
             seed: args.seed,
             wall_clock_limit: Duration::from_secs(args.wall_clock_limit),
             outside: Outside { environment: std::env::vars_os().collect(), logs: None },

@@ -14,7 +14,7 @@ use super::args::{
     BenchArgs, BenchCommon, BenchRun, IdleArgs, LintArgs, MechanismArg, RunArgs, ScaleArgs, ServeArgs, SlintArgs,
     SlintCommand, TimeArg,
 };
-use super::cluster::ClusterSettings;
+use super::cluster::{ClusterSettings, Fitting};
 use super::gate::{ExitOn, GateSettings};
 use crate::bench::{IdleLoad, Load, Mechanisms};
 use crate::remote::origin::{BaseUrl, BaseUrlError};
@@ -63,6 +63,9 @@ pub enum UsageError {
     /// A cluster is compared with another one.
     #[error("say what to compare the embedded cluster with: --against kubeconfig, local or k3s")]
     AgainstItself,
+    /// The cluster lives by the machine's clock.
+    #[error("--time virtual goes with --cluster embedded: --cluster {0} lives by the machine's clock")]
+    NoVirtualTime(&'static str),
     /// Nothing can run with no job.
     #[error("--jobs must be at least 1")]
     NoJobs,
@@ -341,8 +344,12 @@ impl TryFrom<RunArgs> for RunSettings {
 
     fn try_from(args: RunArgs) -> Result<Self, UsageError> {
         let endpoint = endpoint(&args)?;
-        let (operator, patience) = (args.cluster.operator.into(), args.cluster.patience);
-        let cluster = ClusterSettings::from(args.cluster);
+        let Fitting(cluster) = args.cluster;
+        let (operator, patience) = (cluster.operator.into(), cluster.patience);
+        let cluster = ClusterSettings::from(cluster);
+        if cluster.is_shared() && matches!(args.time, Some(TimeArg::Virtual)) {
+            return Err(UsageError::NoVirtualTime(cluster.name()));
+        }
         let jobs = match args.jobs {
             // They share what is measured, or the cluster.
             _ if endpoint.is_some() || cluster.is_shared() => NonZeroUsize::MIN,

@@ -36,10 +36,13 @@ pub fn parity(settings: &ParitySettings, printer: &Printer) -> Result<Exit, Fail
         Ok(suite.plans.into_iter().filter(is_meant).collect())
     };
     // Plans cannot be shared by two runs; that the second load sees other files is the user's doing.
-    let (one, other) = match (plans(), plans()) {
+    let (one, mut other) = match (plans(), plans()) {
         (Ok(one), Ok(other)) => (one, other),
         (Err(exit), _) | (_, Err(exit)) => return Ok(exit),
     };
+    for plan in &mut other {
+        plan.be_patient(settings.patience);
+    }
     if one.is_empty() {
         return Err(Failure::Input { what: "the filter accepts none of the scenarios".to_owned(), source: None });
     }
