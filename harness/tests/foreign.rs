@@ -1,120 +1,68 @@
 //! Scenarios on a cluster that somebody else runs: our own `slipway serve` in a process of its own, reached by kubeconfig
 //! as any other cluster is, and found afterwards as it was before.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
+mod elsewhere;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::num::NonZeroUsize;
+use std::process::{Output, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, ServiceAccount};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node};
+use kube::Api;
 use kube::api::{DynamicObject, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::ApiResource;
-use kube::{Api, Client, Config};
 use serde_json::json;
-use tempfile::TempDir;
+use slipway::cli::commands::vocabulary;
+use slipway::cluster::access::Provider as _;
+use slipway::cluster::kubeconfig;
+use slipway::event::{Event, Outcome};
+use slipway::runner::report::terminal::explain;
+use slipway::runner::report::{Record, Report};
+use slipway::runner::{self, Options};
+use slipway::scenario::load::load;
+use slipway::scenario::model::Time;
+use slipway::scenario::plan::Plan;
+use slipway::sim::seed::{RunId, RunSeed};
+use slipway::target::{OnCluster, Operator, Placed, RaiseError, Raised, Remains, Stage, Teller, Terms};
+use tokio_util::sync::CancellationToken;
+
+use elsewhere::{Foreign, slipway, text};
 
 /// The label of what runs make.
 const RUN: &str = "slipway.dev/run";
 
-/// Somebody else's cluster. It ends with the test.
-struct Foreign {
-    server: Child,
-    directory: TempDir,
-}
-
-impl Drop for Foreign {
-    fn drop(&mut self) {
-        let _ = self.server.kill();
-        let _ = self.server.wait();
-    }
-}
-
-fn slipway(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_slipway"));
-    command
-        .args(arguments)
-        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
-        .env("NO_COLOR", "1")
-        .env_remove("KUBECONFIG")
-        .env_remove("SLIPWAY_JOBS")
-        .env_remove("SLIPWAY_SEED")
-        .stdin(Stdio::null());
-    command
-}
-
-fn text(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
-}
+/// A scenario up to where the operator holds an object of it.
+const HELD: &str = "\
+nodes: [{name: worker-1, links: [{name: ens4, mac: 'fa:16:3e:00:00:01'}]}]
+operator: {controllers: [multinic, drain]}
+steps:
+  - apply:
+      manifest:
+        apiVersion: multinic.io/v1alpha1
+        kind: MultiNicNodeConfig
+        metadata: {name: worker-1}
+        spec:
+          nodeName: worker-1
+          interfaces: [{id: 1, macAddress: 'fa:16:3e:00:00:01', address: 10.0.0.1, cidr: 10.0.0.0/24, mtu: 1500}]
+  - expect: {resource: multinicnodeconfigs, that: has(self.metadata.finalizers)}
+";
 
 impl Foreign {
-    fn start() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let kubeconfig = directory.path().join("config");
-        fs::create_dir(directory.path().join("tmp")).unwrap();
-        let mut server = slipway(&["serve", "--no-nodes", "--kubeconfig", &kubeconfig.to_string_lossy()])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        // It says where the kubeconfig is once it is there.
-        let lines = BufReader::new(server.stdout.take().unwrap()).lines();
-        let said: Vec<String> = lines.map(Result::unwrap).take(2).collect();
-        assert!(said[1].starts_with("kubeconfig "), "{said:?}");
-        Self { server, directory }
-    }
-
-    fn kubeconfig(&self) -> PathBuf {
-        self.directory.path().join("config")
-    }
-
-    /// The arguments that lead to the cluster.
-    fn arguments(kubeconfig: &Path) -> Vec<String> {
-        let path = kubeconfig.to_string_lossy().into_owned();
-        ["--context", "slipway", "--allow-context", "slip*", "--kubeconfig", &path].map(str::to_owned).to_vec()
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = slipway(arguments);
-        command.args(Self::arguments(&self.kubeconfig())).env("TMPDIR", self.temporary());
-        command
-    }
-
-    /// Where its runs put their temporary files.
-    fn temporary(&self) -> PathBuf {
-        self.directory.path().join("tmp")
-    }
-
     fn temporary_files(&self) -> usize {
         fs::read_dir(self.temporary()).unwrap().count()
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        let common = ["--no-sli", "--cluster", "kubeconfig", "--callback", "127.0.0.1"];
-        self.command(&[&["run"], arguments, &common].concat()).output().unwrap()
     }
 
     /// Runs a scenario of these lines.
     fn run_text(&self, name: &str, rest: &str) -> Output {
         let file = self.scenario(name, rest);
         self.run(&[&file.to_string_lossy()])
-    }
-
-    fn scenario(&self, name: &str, rest: &str) -> PathBuf {
-        let file = self.directory.path().join(format!("{name}.yaml"));
-        let head = format!("apiVersion: slipway.dev/v1alpha1\nkind: Scenario\nmetadata: {{name: {name}}}\n");
-        fs::write(&file, head + rest).unwrap();
-        file
-    }
-
-    async fn client(&self) -> Client {
-        let kubeconfig = Kubeconfig::read_from(self.kubeconfig()).unwrap();
-        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
-        Client::try_from(config).unwrap()
     }
 
     /// Everything there is once the cluster has made what it makes by itself.
@@ -273,16 +221,7 @@ async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
 async fn a_killed_run_leaves_nothing_that_clean_does_not_find_and_remove() {
     let foreign = Foreign::start();
     let before = foreign.settled().await;
-    let manifest = "apiVersion: multinic.io/v1alpha1, kind: MultiNicNodeConfig, metadata: {name: worker-1}";
-    let spec = "spec: {nodeName: worker-1, interfaces: [{id: 1, macAddress: 'fa:16:3e:00:00:01', address: 10.0.0.1, cidr: 10.0.0.0/24, mtu: 1500}]}";
-    let file = foreign.scenario(
-        "hangs",
-        &format!(
-            "namespace: hangs\nnodes: [{{name: worker-1, links: [{{name: ens4, mac: 'fa:16:3e:00:00:01'}}]}}]\n\
-             operator: {{controllers: [multinic, drain]}}\nsteps:\n  - apply: {{manifest: {{{manifest}, {spec}}}}}\n  \
-             - expect: {{resource: multinicnodeconfigs, that: has(self.metadata.finalizers)}}\n  - advance: 1m\n"
-        ),
-    );
+    let file = foreign.scenario("hangs", &format!("namespace: hangs\n{HELD}  - advance: 1m\n"));
     let mut run = foreign
         .command(&["run", &file.to_string_lossy(), "--no-sli", "--cluster", "kubeconfig", "--callback", "127.0.0.1"])
         .stdout(Stdio::piped())
@@ -401,15 +340,7 @@ async fn an_api_server_that_goes_away_fails_the_scenario_and_says_so() {
 async fn rights_that_are_missing_are_named_before_anything_is_made() {
     let foreign = Foreign::start();
     let before = foreign.settled().await;
-    let accounts: Api<ServiceAccount> = Api::namespaced(foreign.client().await, "default");
-    let request = TokenRequest { spec: Some(TokenRequestSpec::default()), ..TokenRequest::default() };
-    let given = accounts.create_token_request("default", &PostParams::default(), &request).await.unwrap();
-    let admin = fs::read_to_string(foreign.kubeconfig()).unwrap();
-    let token = admin.lines().find(|line| line.trim().starts_with("token:")).unwrap();
-    let indent = token.split("token:").next().unwrap();
-    let limited = admin.replace(token, &format!("{indent}token: {}", given.status.unwrap().token.unwrap()));
-    let path = foreign.directory.path().join("limited");
-    fs::write(&path, limited).unwrap();
+    let path = foreign.kubeconfig_of("default", "default").await;
     let file = foreign.scenario("a", "steps: [{advance: 1s}]\n");
     let output = slipway(&["run", &file.to_string_lossy(), "--no-sli", "--cluster", "kubeconfig"])
         .args(Foreign::arguments(&path))
@@ -441,4 +372,103 @@ fn a_context_must_be_there_and_be_meant() {
         assert_eq!(output.status.code(), Some(code), "{}", text(&output));
         assert!(text(&output).contains(why), "{}", text(&output));
     }
+}
+
+/// A cluster on which the operator cannot be restarted without a bug of ours coming to light.
+struct Trapped(OnCluster);
+
+impl Stage for Trapped {
+    fn raise<'a>(&'a self, plan: &'a Plan, terms: Terms) -> BoxFuture<'a, Result<Raised, RaiseError>> {
+        async {
+            let raised = self.0.raise(plan, terms).await?;
+            let trap = |operator| Box::new(Trap(operator)) as Box<dyn Operator>;
+            Ok(Raised { operator: raised.operator.map(trap), ..raised })
+        }
+        .boxed()
+    }
+
+    fn clear(&self, raised: Option<Raised>) -> BoxFuture<'_, Result<(), Remains>> {
+        self.0.clear(raised)
+    }
+
+    fn farewell(&self) -> Duration {
+        self.0.farewell()
+    }
+}
+
+/// The operator of such a cluster.
+struct Trap(Box<dyn Operator>);
+
+impl Operator for Trap {
+    fn start(&mut self) {
+        self.0.start();
+    }
+
+    fn stop(&mut self) -> BoxFuture<'_, ()> {
+        self.0.stop()
+    }
+
+    fn crash(&mut self) -> BoxFuture<'_, ()> {
+        async { panic!("a bug of ours") }.boxed()
+    }
+
+    fn uninstall(&mut self) -> BoxFuture<'_, Result<(), String>> {
+        self.0.uninstall()
+    }
+
+    fn user(&self) -> String {
+        self.0.user()
+    }
+
+    fn teller(&self) -> Option<Arc<dyn Teller>> {
+        self.0.teller()
+    }
+
+    fn ended(&mut self) -> BoxFuture<'_, String> {
+        self.0.ended()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_in_the_middle_of_a_scenario_leaves_nothing_on_the_cluster() {
+    let foreign = Foreign::start();
+    let before = foreign.settled().await;
+    let rest = format!("namespace: panics\n{HELD}  - operator: restart\n");
+    let file = foreign.scenario("panics", &rest);
+    let plans = load(&[file], &vocabulary()).unwrap().plans;
+    let settings = kubeconfig::Settings {
+        kubeconfigs: vec![foreign.kubeconfig()],
+        context: "slipway".to_owned(),
+        allowed: vec!["slip*".to_owned()],
+        callback: Some("127.0.0.1:0".parse().unwrap()),
+    };
+    let access = kubeconfig::start(&settings).await.unwrap().access();
+    let stage: Arc<dyn Stage> = Arc::new(Trapped(OnCluster::new(access, RunId::random(), Placed::InProcess)));
+    let options = Options {
+        specs: Vec::new().into(),
+        endpoint: None,
+        witness: false,
+        jobs: NonZeroUsize::MIN,
+        fail_fast: false,
+        seed: RunSeed(0),
+        time: Some(Time::Real),
+        wall_clock_limit: Duration::from_mins(2),
+        interrupt: CancellationToken::new(),
+        outside: Arc::default(),
+    };
+    let summary = tokio::task::spawn_blocking(move || runner::run(plans, &stage, &options, &mut Silent)).await.unwrap();
+    let Some(Outcome::Failed(failure)) = &summary.records[0].outcome else {
+        panic!("{:?}", summary.records[0].outcome)
+    };
+    let said = explain(failure, false).join("\n");
+    assert!(said.contains("the scenario panicked") && said.contains("a bug of ours"), "{said}");
+    assert!(!said.contains("slipway clean"), "{said}");
+    assert_eq!(foreign.objects().await.symmetric_difference(&before).collect::<Vec<_>>(), Vec::<&String>::new());
+}
+
+/// The test reports.
+struct Silent;
+
+impl Report for Silent {
+    fn tell(&mut self, _: &Event, _: &[Record]) {}
 }

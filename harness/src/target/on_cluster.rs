@@ -15,7 +15,7 @@ use super::callback::Callback;
 use super::fit::{Offer, misfit};
 use super::in_process::{InProcess, settings};
 use super::install::{Asked, Installer};
-use super::{Operator, RaiseError, Raised, Remains, Stage, Terms, agent, can_isolate, command, deployed};
+use super::{Operator, RaiseError, Raised, Remains, Stage, Terms, agent, can_isolate, command, deployed, finalizers};
 use crate::chain::chain;
 use crate::cluster::Cluster;
 use crate::cluster::access::Access;
@@ -156,7 +156,11 @@ impl OnCluster {
             .access
             .client()
             .map_err(|error| self.remains("the cluster cannot be used any more", vec![chain(&error)]))?;
-        let sweeper = self.sweeper(client);
+        let mut sweeper = self.sweeper(client);
+        if raised.is_none() && self.placed == Placed::InProcess {
+            // Its operator ended with it, and nobody else takes its finalizers off.
+            sweeper.ours = finalizers();
+        }
         let mut operator = raised.and_then(|raised| raised.operator);
         let mut stays = Vec::new();
         let made = self.made(&sweeper).await?;
