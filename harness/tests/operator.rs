@@ -111,7 +111,7 @@ async fn of_two_replicas_one_writes_and_the_other_goes_on_when_it_is_gone() {
     let settings = |identity: &str| Settings {
         leader_election: LeaderElection {
             enabled: true,
-            identity: identity.to_owned(),
+            identity: Some(identity.to_owned()),
             namespace: Some("default".to_owned()),
             ..LeaderElection::default()
         },

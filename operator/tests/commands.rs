@@ -4,12 +4,14 @@
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use prost::Message as _;
 use serde_json::{Value, json};
 
 /// A program with nothing in its environment but what coverage and temporary files need.
@@ -121,20 +123,23 @@ fn empty_api_server() -> String {
     format!("http://{address}")
 }
 
+/// The next request's head and body.
+fn next_request(reader: &mut impl BufRead) -> Option<(String, Vec<u8>)> {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if reader.read_line(&mut head).unwrap_or(0) == 0 {
+            return None;
+        }
+    }
+    let length = head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+    let mut body = vec![0; length.unwrap_or(0)];
+    reader.read_exact(&mut body).ok()?;
+    Some((head, body))
+}
+
 fn answer(stream: &TcpStream) {
     let mut reader = BufReader::new(stream);
-    loop {
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") {
-            if reader.read_line(&mut head).unwrap_or(0) == 0 {
-                return;
-            }
-        }
-        let length = head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
-        let mut body = vec![0; length.unwrap_or(0)];
-        if reader.read_exact(&mut body).is_err() {
-            return;
-        }
+    while let Some((head, _)) = next_request(&mut reader) {
         let target = head.split(' ').nth(1).unwrap_or_default();
         let last = target.split('?').next().unwrap_or_default().rsplit('/').next().unwrap_or_default();
         let mut writer = stream;
@@ -165,7 +170,7 @@ fn answer(stream: &TcpStream) {
 }
 
 /// The lines that a program writes, until one holds this.
-fn until(lines: &mut impl Iterator<Item = std::io::Result<String>>, text: &str) -> Vec<String> {
+fn until(lines: &mut (impl Iterator<Item = std::io::Result<String>> + ?Sized), text: &str) -> Vec<String> {
     let mut seen = Vec::new();
     for line in lines.map_while(Result::ok) {
         seen.push(line);
@@ -205,6 +210,67 @@ fn an_operator_that_is_told_to_stop_says_what_it_does_and_never_its_token() {
             assert!(fields["@timestamp"].is_string() && fields["level"].is_string(), "{line}");
             assert!(!line.contains("a-token-that"), "{line}");
         }
+    }
+}
+
+/// An operator without servers that sends traces, until `done` says of its log that it may stop: all that it logged.
+fn logs_of_a_traced_life(
+    collector: &str,
+    done: impl FnOnce(&mut dyn Iterator<Item = std::io::Result<String>>),
+) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("kubeconfig");
+    std::fs::write(&path, kubeconfig(&empty_api_server())).unwrap();
+    let mut child = operator(&["run", "--controllers", "hello", "--otlp-endpoint", collector])
+        .args(["--health-probe-bind-address=0", "--metrics-bind-address=0", "--webhook-bind-address=0"])
+        .env("KUBECONFIG", &path)
+        .env("OTEL_BSP_SCHEDULE_DELAY", "50")
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut seen = Vec::new();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut lines = lines.inspect(|line| seen.extend(line.as_ref().ok().cloned()));
+    done(&mut lines);
+    stop(&child, Signal::SIGTERM);
+    lines.by_ref().for_each(drop);
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{seen:#?}");
+    seen.join("\n")
+}
+
+#[test]
+fn a_collector_of_traces_gets_a_span_a_request() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let collector = format!("http://{}", listener.local_addr().unwrap());
+    let (told, posts) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mut reader = BufReader::new(&stream);
+            while let Some(post) = next_request(&mut reader) {
+                let _ = told.send(post);
+                let _ = (&stream).write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+            }
+        }
+    });
+    let logs = logs_of_a_traced_life(&collector, |_| {
+        let arrived = posts.iter().any(|(head, body)| {
+            assert!(head.starts_with("POST /v1/traces "), "{head}");
+            let sent = ExportTraceServiceRequest::decode(body.as_slice()).unwrap();
+            let scopes = sent.resource_spans.iter().flat_map(|resource| &resource.scope_spans);
+            let mut spans = scopes.flat_map(|scope| &scope.spans);
+            spans.any(|span| span.name == "GET /apis/demo.example.com/v1alpha1/hellos")
+        });
+        assert!(arrived, "the collector is gone");
+    });
+    assert!(!logs.contains("traces cannot be sent"), "{logs}");
+}
+
+#[test]
+fn a_collector_that_takes_no_traces_is_told_of_once_and_stops_nobody() {
+    for (collector, said) in [("http://127.0.0.1:1", "onnection refused"), (&empty_api_server(), "answers 404")] {
+        let logs = logs_of_a_traced_life(collector, |lines| drop(until(lines, "traces cannot be sent")));
+        let told: Vec<&str> = logs.lines().filter(|line| line.contains("traces cannot be sent")).collect();
+        assert!(told.len() == 1 && told[0].contains(said), "{logs}");
     }
 }
 

@@ -30,7 +30,11 @@ pub(super) const CONTROLLERS: &str = "controllers";
 pub(super) fn settings(spec: &OperatorSpec) -> Result<Settings, RaiseError> {
     let mut fields: Map<String, Value> = spec.settings.clone().into_iter().collect();
     fields.insert(CONTROLLERS.to_owned(), spec.controllers.clone().into());
-    serde_json::from_value(Value::Object(fields)).map_err(RaiseError::because("read the operator's settings"))
+    let read = serde_json::from_value(Value::Object(fields));
+    let mut settings: Settings = read.map_err(RaiseError::because("read the operator's settings"))?;
+    // There is one of it, whose name need not be made up.
+    settings.leader_election.identity.get_or_insert_with(|| NAME.to_owned());
+    Ok(settings)
 }
 
 /// Whom the API server takes the operator for; even an administrator has a name of its own, so that its requests can be

@@ -111,7 +111,9 @@ pub(crate) struct Operator {
 impl Operator {
     pub(crate) fn start(cluster: &Cluster, objects: &[Value]) -> Result<Self, Failed> {
         let deployment = find(objects, "Deployment", "slipway-operator")?;
-        let settings = settings(objects, deployment)?;
+        let mut settings = settings(objects, deployment)?;
+        // As the program calls itself by its Pod.
+        settings.leader_election.identity.get_or_insert_with(|| "slipway-operator-0".to_owned());
         let namespace = deployment["metadata"]["namespace"].as_str().unwrap_or_default();
         let account = deployment["spec"]["template"]["spec"]["serviceAccountName"].as_str().unwrap_or_default();
         find(objects, "ServiceAccount", account)?;

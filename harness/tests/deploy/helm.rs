@@ -51,6 +51,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("a certificate of somebody else is mounted, and the webhooks are told who vouches for it", certificate),
         trial("a server that is off has no port, no Service and nobody who scrapes it", off),
         trial("the chart grants what the program says it needs", rights),
+        trial("the Lease has the name and the namespace that are chosen, and the operator its rights there", lease),
         trial("values that are misspelt or make no sense are refused", refused),
     ]
 }
@@ -191,6 +192,25 @@ fn rights() -> Outcome {
         }
     }
     same(&json!(Controller::ALL.len()), &json!(3))
+}
+
+fn lease() -> Outcome {
+    let rendered = render(&["settings.leaderElection.namespace=leases", "settings.leaderElection.name=mine"])?;
+    let role = |namespace: &str| {
+        let mut roles = of_kind(&rendered, "Role");
+        let role = roles
+            .find(|role| role["metadata"]["namespace"] == namespace && role["metadata"]["name"] == "slipway-operator");
+        role.map(|role| role["rules"].clone()).ok_or(format!("no Role in {namespace}"))
+    };
+    let rule =
+        |verbs: &[&str]| json!({ "apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": verbs });
+    let mut named = rule(&["get", "update"]);
+    named["resourceNames"] = json!(["mine"]);
+    same(&role("leases")?, &json!([rule(&["create"]), named]))?;
+    same(&json!(role(NAMESPACE)?.to_string().contains("leases")), &json!(false))?;
+    // The environment goes before the file, which says it here.
+    let deployment = of_kind(&rendered, "Deployment").next().map(ToString::to_string).unwrap_or_default();
+    same(&json!(deployment.contains("POD_NAMESPACE")), &json!(false))
 }
 
 /// Without the labels that tell of the release.

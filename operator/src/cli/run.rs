@@ -12,7 +12,7 @@ use crate::kit::clock::Clock;
 use crate::kit::duration;
 use crate::kit::source::Source;
 use crate::runtime::telemetry::{LogFormat, TraceError, Traces, subscriber};
-use crate::runtime::{self, Address, Controller, Replica, RunError, Settings};
+use crate::runtime::{self, Address, Controller, Replica, RunError, Settings, rbac};
 
 /// How often to ask in the mode `poll`, unless told otherwise.
 const POLL_INTERVAL: Duration = Duration::from_secs(30);
@@ -76,7 +76,7 @@ pub(super) struct RunArgs {
     /// A collector of traces, like `http://collector:4318`
     #[arg(long, value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
     otlp_endpoint: Option<String>,
-    /// This replica's name; the Pod's where there is one
+    /// This replica's name, which no other may have; made up unless told otherwise
     #[arg(long, value_name = "NAME", env = "POD_NAME")]
     identity: Option<String>,
     /// The namespace of the Lease and of the certificate's Secret; the one in which it runs unless told otherwise
@@ -202,8 +202,8 @@ fn settings(args: RunArgs, host: IpAddr) -> Result<Settings, Error> {
     }
     let election = &mut settings.leader_election;
     set(&mut election.enabled, args.leader_elect);
-    set(&mut election.identity, args.identity);
-    election.namespace = election.namespace.take().or_else(|| args.own_namespace.clone());
+    election.identity = args.identity.or(election.identity.take()).or_else(|| Some(made_up()));
+    election.namespace = args.own_namespace.clone().or(election.namespace.take());
     set(&mut settings.shutdown_timeout, args.shutdown_timeout);
     let servers = &mut settings.servers;
     if servers.host == IpAddr::from(Ipv4Addr::LOCALHOST) {
@@ -214,12 +214,22 @@ fn settings(args: RunArgs, host: IpAddr) -> Result<Settings, Error> {
     set(&mut servers.metrics_secure, args.metrics_secure);
     servers.webhooks_address = args.webhook_bind_address.or(servers.webhooks_address);
     servers.certificate.directory = args.certificate_directory.or(servers.certificate.directory.take());
-    servers.certificate.namespace = servers.certificate.namespace.take().or(args.own_namespace);
+    servers.certificate.namespace = args.own_namespace.or(servers.certificate.namespace.take());
     set(&mut settings.multinic.agent_image, args.agent_image);
     set(&mut settings.multinic.agent_service_account, args.agent_service_account);
     set(&mut settings.drain.config_map_name, args.config_map_name);
     set(&mut settings.drain.config_map_namespace, args.config_map_namespace);
     Ok(settings)
+}
+
+/// A name that no other replica has.
+fn made_up() -> String {
+    let mut chance = [0; 8];
+    // Without chance there is no name, and an election refuses whoever has none.
+    match rustls::crypto::ring::default_provider().secure_random.fill(&mut chance) {
+        Ok(()) => format!("{}-{:016x}", rbac::NAME, u64::from_ne_bytes(chance)),
+        Err(_) => String::new(),
+    }
 }
 
 fn set<T>(setting: &mut T, argument: Option<T>) {
@@ -273,23 +283,80 @@ mod tests {
     use super::super::{Args, Command};
     use super::*;
 
+    /// Says something else of every setting that has a flag, and of one that has none.
+    const FILE: &str = "
+controllers: [hello]
+namespace: of-file
+source: {poll: {interval: 7s}}
+leaderElection: {enabled: true, identity: of-file, namespace: of-file}
+shutdownTimeout: 7s
+servers:
+  healthAddress: 127.0.0.1:7
+  metricsAddress: 127.0.0.1:7
+  metricsSecure: false
+  webhooksAddress: 127.0.0.1:7
+  certificate: {directory: /of-file, namespace: of-file}
+multinic: {agentImage: of-file, agentServiceAccount: of-file, jobDeadline: 90s}
+drain: {configMapName: of-file, configMapNamespace: of-file}
+";
+
     #[test]
     fn arguments_go_before_settings() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("settings.yaml");
-        std::fs::write(&path, "namespace: here\nmultinic:\n  agentImage: one\n  jobDeadline: 90s\n").unwrap();
+        std::fs::write(&path, FILE).unwrap();
         let parse = |more: &[&str]| {
             let line = ["slipway-operator", "run", "--settings", path.to_str().unwrap()];
             let Command::Run(args) = Args::parse_from(line.iter().chain(more)).command else { panic!("not run") };
             settings(*args, Ipv4Addr::UNSPECIFIED.into()).unwrap()
         };
-        let from_file = parse(&[]);
-        assert_eq!(from_file.namespace.as_deref(), Some("here"));
-        assert_eq!(from_file.multinic.agent_image, "one");
-        assert_eq!(from_file.multinic.job_deadline, std::time::Duration::from_secs(90));
-        let overridden = parse(&["--namespace", "there", "--agent-image", "two", "--controllers", "multinic"]);
-        assert_eq!(overridden.namespace.as_deref(), Some("there"));
-        assert_eq!(overridden.multinic.agent_image, "two");
+        let host = IpAddr::from(Ipv4Addr::UNSPECIFIED);
+        let mut expected: Settings = serde_yaml::from_str(FILE).unwrap();
+        expected.servers.host = host;
+        assert_eq!(parse(&[]), expected, "the file goes before the defaults");
+        let flags = parse(&[
+            "--controllers=multinic",
+            "--namespace=of-flag",
+            "--mode=watch",
+            "--leader-elect=false",
+            "--identity=of-flag",
+            "--own-namespace=of-flag",
+            "--shutdown-timeout=9s",
+            "--health-probe-bind-address=:9",
+            "--metrics-bind-address=:9",
+            "--metrics-secure",
+            "--webhook-bind-address=:9",
+            "--certificate-directory=/of-flag",
+            "--agent-image=of-flag",
+            "--agent-service-account=of-flag",
+            "--config-map-name=of-flag",
+            "--config-map-namespace=of-flag",
+        ]);
+        let of_flags = FILE
+            .replace("of-file", "of-flag")
+            .replace("hello", "multinic")
+            .replace("{poll: {interval: 7s}}", "watch")
+            .replace("enabled: true", "enabled: false")
+            .replace("metricsSecure: false", "metricsSecure: true")
+            .replace("Timeout: 7s", "Timeout: 9s")
+            .replace("127.0.0.1:7", "0.0.0.0:9");
+        let mut expected: Settings = serde_yaml::from_str(&of_flags).unwrap();
+        expected.servers.host = host;
+        assert_eq!(flags, expected, "flags go before the file, which keeps what has none");
+        assert_eq!(parse(&["--poll-interval=9s"]).source, Source::Poll { interval: Duration::from_secs(9) });
+    }
+
+    #[test]
+    fn replicas_that_nobody_named_are_called_differently() {
+        let name = || {
+            let Command::Run(args) = Args::parse_from(["slipway-operator", "run", "--leader-elect"]).command else {
+                panic!("not run")
+            };
+            settings(*args, Ipv4Addr::LOCALHOST.into()).unwrap().leader_election.identity.unwrap()
+        };
+        let (one, two) = (name(), name());
+        assert!(one.starts_with("slipway-operator-") && two.starts_with("slipway-operator-"), "{one} {two}");
+        assert_ne!(one, two, "both would take the Lease for theirs");
     }
 
     #[test]
@@ -321,7 +388,7 @@ mod tests {
         ]);
         assert_eq!(told.source, Source::Poll { interval: Duration::from_secs(10) });
         let election = told.leader_election;
-        assert_eq!((election.enabled, election.identity.as_str()), (true, "me"));
+        assert_eq!((election.enabled, election.identity.as_deref()), (true, Some("me")));
         assert_eq!(election.namespace.as_deref(), Some("here"));
         assert_eq!(told.shutdown_timeout, Duration::from_secs(5));
         let servers = told.servers;

@@ -31,8 +31,8 @@ pub struct LeaderElection {
     pub name: String,
     /// Its namespace; the operator's own unless told otherwise.
     pub namespace: Option<String>,
-    /// What this replica is called; no two may be called the same.
-    pub identity: String,
+    /// What this replica is called; no two may be called the same. The program makes one up unless told otherwise.
+    pub identity: Option<String>,
     /// How long others wait for a renewal before they take over. Whole seconds.
     #[serde(with = "crate::kit::duration")]
     #[schemars(with = "String")]
@@ -53,7 +53,7 @@ impl Default for LeaderElection {
             enabled: false,
             name: super::rbac::NAME.to_owned(),
             namespace: None,
-            identity: super::rbac::NAME.to_owned(),
+            identity: None,
             // client-go's.
             lease_duration: Duration::from_secs(15),
             renew_deadline: Duration::from_secs(10),
@@ -75,7 +75,7 @@ pub enum Unsound {
     #[error("leaseDuration ({0:?}) must be a second at least")]
     Duration(Duration),
     /// Nobody could tell replicas apart.
-    #[error("identity must not be empty")]
+    #[error("every replica must have an identity of its own, which is not empty")]
     Identity,
 }
 
@@ -88,7 +88,7 @@ impl LeaderElection {
             Err(Unsound::Deadline(lease_duration, renew_deadline))
         } else if renew_deadline <= retry_period {
             Err(Unsound::Retry(renew_deadline, retry_period))
-        } else if self.identity.is_empty() {
+        } else if self.enabled && self.identity.as_ref().is_none_or(String::is_empty) {
             Err(Unsound::Identity)
         } else {
             Ok(())
@@ -100,6 +100,7 @@ impl LeaderElection {
 pub(super) struct Elector {
     api: Api<Lease>,
     settings: LeaderElection,
+    identity: String,
     clock: Clock,
     fence: Fence,
     check: Check,
@@ -127,20 +128,21 @@ enum Move {
 impl Elector {
     pub(super) fn new(client: Client, settings: LeaderElection, clock: Clock, fence: Fence, check: Check) -> Self {
         let namespace = settings.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
+        let identity = settings.identity.clone().unwrap_or_default();
         check.waiting("nobody is known to lead");
-        Self { api: Api::namespaced(client, &namespace), settings, clock, fence, check, seen: None }
+        Self { api: Api::namespaced(client, &namespace), settings, identity, clock, fence, check, seen: None }
     }
 
     /// Resolves when this replica leads.
     pub(super) async fn acquire(&mut self) {
         let name = self.settings.name.clone();
-        tracing::info!(lease = name, identity = self.settings.identity, "attempting to acquire leader lease");
+        tracing::info!(lease = name, identity = self.identity, "attempting to acquire leader lease");
         loop {
             let began = Instant::now();
             match tokio::time::timeout(self.settings.renew_deadline, self.attempt()).await {
                 Ok(Ok(true)) => {
                     self.fence.open_until(began + self.settings.renew_deadline);
-                    tracing::info!(lease = name, identity = self.settings.identity, "successfully acquired lease");
+                    tracing::info!(lease = name, identity = self.identity, "successfully acquired lease");
                     return;
                 }
                 Ok(Ok(false)) => {}
@@ -179,7 +181,7 @@ impl Elector {
     pub(super) async fn release(&mut self) {
         self.fence.close();
         let Some(Seen { lease, .. }) = self.seen.take() else { return };
-        if holder(&lease) != Some(&self.settings.identity) {
+        if holder(&lease) != Some(&self.identity) {
             return;
         }
         let mut lease = lease;
@@ -191,6 +193,9 @@ impl Elector {
         let write = self.api.replace(&self.settings.name, &params, &lease);
         match tokio::time::timeout(self.settings.retry_period, write).await {
             Ok(Ok(_)) => tracing::info!(lease = self.settings.name, "released lease"),
+            Ok(Err(error)) if is_conflict(&error) => {
+                tracing::info!(lease = self.settings.name, "somebody else has the lease");
+            }
             Ok(Err(error)) => tracing::warn!(error = %chain(&error), "failed to release lease"),
             Err(_) => tracing::warn!("failed to release lease: no answer"),
         }
@@ -235,7 +240,7 @@ impl Elector {
     }
 
     fn is_ours(&self) -> bool {
-        self.seen.as_ref().and_then(|seen| holder(&seen.lease)) == Some(&self.settings.identity)
+        self.seen.as_ref().and_then(|seen| holder(&seen.lease)) == Some(&self.identity)
     }
 
     fn decide(&self) -> Move {
@@ -250,7 +255,7 @@ impl Elector {
         let now = MicroTime(self.clock.now());
         let transitions = spec.lease_transitions.unwrap_or_default();
         let spec = LeaseSpec {
-            holder_identity: Some(self.settings.identity.clone()),
+            holder_identity: Some(self.identity.clone()),
             lease_duration_seconds: Some(self.seconds()),
             acquire_time: if ours { spec.acquire_time } else { Some(now.clone()) },
             renew_time: Some(now),
@@ -265,7 +270,7 @@ impl Elector {
         let mut lease = Lease::default();
         lease.metadata.name = Some(self.settings.name.clone());
         lease.spec = Some(LeaseSpec {
-            holder_identity: Some(self.settings.identity.clone()),
+            holder_identity: Some(self.identity.clone()),
             lease_duration_seconds: Some(self.seconds()),
             acquire_time: Some(now.clone()),
             renew_time: Some(now),

@@ -68,7 +68,7 @@ struct Replica {
 }
 
 fn elector(server: &ApiServer, identity: &str, health: &Health) -> (Elector, Fence) {
-    let settings = LeaderElection { identity: identity.to_owned(), ..LeaderElection::default() };
+    let settings = LeaderElection { identity: Some(identity.to_owned()), ..LeaderElection::default() };
     let clock = Clock::starting_at("2026-01-01T00:00:00Z".parse().unwrap());
     let fence = Fence::closed();
     (Elector::new(server.client(identity), settings, clock, fence.clone(), health.check("lease")), fence)
@@ -182,5 +182,10 @@ fn settings_under_which_two_could_write_are_refused() {
     assert!(matches!(with(10, 10, 2).check(), Err(Unsound::Deadline(..))));
     assert!(matches!(with(15, 2, 2).check(), Err(Unsound::Retry(..))));
     assert!(matches!(with(0, 0, 0).check(), Err(Unsound::Duration(..))));
-    assert_eq!(LeaderElection { identity: String::new(), ..LeaderElection::default() }.check(), Err(Unsound::Identity));
+    let called = |enabled: bool, identity: Option<&str>| {
+        LeaderElection { enabled, identity: identity.map(str::to_owned), ..LeaderElection::default() }.check()
+    };
+    assert_eq!(called(true, Some("")), Err(Unsound::Identity));
+    assert_eq!(called(true, None), Err(Unsound::Identity), "two that are called nothing would both lead");
+    assert_eq!([called(true, Some("me")), called(false, None)], [Ok(()), Ok(())]);
 }

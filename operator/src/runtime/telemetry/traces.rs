@@ -1,10 +1,11 @@
 //! Traces: a span a reconcile, and one an API request with the reconcile as its parent, sent by OTLP over HTTP.
 //!
-//! Spans are collected and sent in batches by a thread of their own; what cannot be sent is lost, and the operator goes
-//! on.
+//! Spans are collected and sent in batches by a thread of their own; what cannot be sent is lost, which is said once, and
+//! the operator goes on.
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,6 +24,8 @@ use tracing_opentelemetry::OpenTelemetryLayer;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::registry::LookupSpan;
+
+use crate::kit::error::chain;
 
 /// How long the collector may take. Longer than that, and the next batch is waiting.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -64,7 +67,7 @@ impl Traces {
             .with_protocol(Protocol::HttpBinary)
             .with_endpoint(format!("{}/{TRACES_PATH}", endpoint.trim_end_matches('/')))
             .with_timeout(EXPORT_TIMEOUT)
-            .with_http_client(OnRuntime { client, runtime: Handle::current() })
+            .with_http_client(OnRuntime { client, runtime: Handle::current(), failing: Arc::default() })
             .build()
             .map_err(TraceError::Exporter)?;
         let resource = Resource::builder_empty()
@@ -100,6 +103,8 @@ impl Traces {
 struct OnRuntime {
     client: Arc<dyn HttpClient>,
     runtime: Handle,
+    /// Whether the last batch was lost, so that a collector that is away is told of once.
+    failing: Arc<AtomicBool>,
 }
 
 impl fmt::Debug for OnRuntime {
@@ -115,9 +120,27 @@ impl HttpClient for OnRuntime {
         'a: 'b,
         Self: 'b,
     {
-        let client = Arc::clone(&self.client);
-        let sent = self.runtime.spawn(async move { client.send_bytes(request).await });
+        let (client, failing) = (Arc::clone(&self.client), Arc::clone(&self.failing));
+        let sent = self.runtime.spawn(async move {
+            let sent = client.send_bytes(request).await;
+            let lost = lost(&sent);
+            match (&lost, failing.swap(lost.is_some(), Ordering::Relaxed)) {
+                (Some(error), false) => tracing::warn!(error, "traces cannot be sent"),
+                (None, true) => tracing::info!("traces are sent again"),
+                _ => {}
+            }
+            sent
+        });
         async { sent.await.unwrap_or_else(|lost| Err(lost.into())) }.boxed()
+    }
+}
+
+/// Why a batch has not arrived.
+fn lost(sent: &Result<Response<Bytes>, HttpError>) -> Option<String> {
+    match sent {
+        Ok(answer) if answer.status().is_success() => None,
+        Ok(answer) => Some(format!("the collector answers {}", answer.status())),
+        Err(error) => Some(chain(error.as_ref()).to_string()),
     }
 }
 
