@@ -36,7 +36,9 @@ fn collect(directory: &Path, found: &mut Vec<Source>) {
     for path in entries {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         if path.is_dir() {
-            if !["target", "tests", "data"].contains(&name.as_str()) {
+            // Cargo marks what it builds in; `target` is also the name of a room.
+            let is_built = path.join("CACHEDIR.TAG").exists();
+            if !is_built && !["tests", "data"].contains(&name.as_str()) {
                 collect(&path, found);
             }
         } else if path.extension().is_some_and(|extension| extension == "rs") && name != "tests.rs" {

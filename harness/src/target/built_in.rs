@@ -8,8 +8,6 @@ use futures::future::BoxFuture;
 use http::Response;
 use http_body_util::BodyExt;
 use serde_json::Value;
-use slipway_apiserver::fault;
-use slipway_apiserver::route::Verb;
 use slipway_operator::kit::clock::Clock as OperatorClock;
 use slipway_operator::runtime::rbac::NAMESPACE;
 use slipway_operator::runtime::{Controller, Door, Doors, Settings};
@@ -20,7 +18,7 @@ use super::{Operator, RaiseError, Raised, Stage, Terms, agent, can_isolate, comm
 use crate::cluster::Cluster;
 use crate::cluster::embedded::node::tcp::Medium;
 use crate::cluster::embedded::{self, services::Answerer};
-use crate::scenario::model::{Fault, FaultVerb, OperatorSpec, Time};
+use crate::scenario::model::{OperatorSpec, Time};
 use crate::scenario::operator::Which;
 use crate::scenario::plan::Plan;
 
@@ -90,7 +88,7 @@ async fn raise(plan: &Plan, terms: Terms) -> Result<Raised, RaiseError> {
         }
         None => None,
     };
-    cluster.server().set_faults(plan.faults.iter().map(rule).collect());
+    cluster.set_faults(&plan.faults);
     Ok(Raised { cluster, operator, namespace: plan.namespace.clone() })
 }
 
@@ -108,26 +106,6 @@ async fn in_process(
     cluster.answer_for(NAMESPACE, WEBHOOKS, WEBHOOKS_PORT, behind(doors.webhooks.clone()));
     let clock = OperatorClock::starting_at(terms.epoch);
     Ok(Box::new(InProcess::new(cluster, spec.identity, settings, clock, doors)))
-}
-
-/// A fault in the API server's words.
-fn rule(fault: &Fault) -> fault::Rule {
-    let verb = |verb: &FaultVerb| match verb {
-        FaultVerb::Get => Verb::Get,
-        FaultVerb::List => Verb::List,
-        FaultVerb::Watch => Verb::Watch,
-        FaultVerb::Create => Verb::Create,
-        FaultVerb::Update => Verb::Update,
-        FaultVerb::Patch => Verb::Patch,
-        FaultVerb::Delete => Verb::Delete,
-        FaultVerb::DeleteCollection => Verb::DeleteCollection,
-    };
-    fault::Rule {
-        verbs: fault.verbs.iter().map(verb).collect(),
-        resource: fault.resource.clone(),
-        subresource: fault.subresource.clone(),
-        delay: fault.delay.0,
-    }
 }
 
 /// Whoever knocks at a Service of the operator comes to this door, as long as the operator runs.

@@ -7,6 +7,7 @@ mod client;
 mod controllers;
 mod disks;
 pub mod door;
+mod faults;
 pub(super) mod fleet;
 pub mod node;
 mod observer;
@@ -32,6 +33,7 @@ use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 
 use super::NodeError;
+use crate::scenario::model::Fault;
 use crate::scenario::node::{Isolation, NodeSpec, TaintSpec};
 use crate::sli::observed::Recorder;
 use controllers::informer::Informer;
@@ -214,6 +216,11 @@ impl Cluster {
     /// The API server, to put a listener before it.
     pub fn server(&self) -> ApiServer {
         self.server.clone()
+    }
+
+    /// What goes wrong with requests from now on, and nothing else.
+    pub fn set_faults(&self, faults: &[Fault]) {
+        self.server.set_faults(faults.iter().map(faults::rule).collect());
     }
 
     /// What a container has written: the current attempt or the one before, of one container or of all; none where it
