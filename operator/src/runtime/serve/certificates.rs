@@ -62,8 +62,12 @@ enum Error {
         #[source]
         source: std::io::Error,
     },
-    #[error("failed to use the certificate")]
-    Unusable(#[source] Unusable),
+    #[error("failed to use the certificate of {place}")]
+    Unusable {
+        place: String,
+        #[source]
+        source: Unusable,
+    },
     #[error("failed to make a certificate")]
     Make(#[source] rcgen::Error),
     #[error("failed to share the certificate")]
@@ -161,11 +165,21 @@ impl Certificates {
 
     fn show(&self, showing: &mut Option<Showing>, next: Showing) -> Result<(), Error> {
         if showing.as_ref().map(|showing| &showing.pair) != Some(&next.pair) {
-            self.shown.show(&next.pair.certificate, &next.pair.key).map_err(Error::Unusable)?;
+            self.shown
+                .show(&next.pair.certificate, &next.pair.key)
+                .map_err(|source| Error::Unusable { place: self.place(), source })?;
             tracing::info!("showing a new certificate");
         }
         *showing = Some(next);
         Ok(())
+    }
+
+    /// Where the certificate is, for people.
+    fn place(&self) -> String {
+        match &self.settings.directory {
+            Some(directory) => directory.display().to_string(),
+            None => format!("Secret {}", self.settings.secret),
+        }
     }
 
     /// Tells every webhook configuration who vouches. How many did not know.

@@ -2,6 +2,7 @@ use std::sync::Mutex;
 
 use axum::Router;
 use axum::routing::get;
+use jiff::Timestamp;
 use kube::Client;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -10,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 use super::*;
 use crate::kit::error::chain;
+use crate::runtime::Controller;
 
 type Objects = Arc<Mutex<std::collections::BTreeMap<String, Value>>>;
 
@@ -159,8 +161,11 @@ fn bundle(objects: &Objects) -> Vec<u8> {
     serde_json::from_value::<k8s_openapi::ByteString>(stored).unwrap().0
 }
 
-/// Asks as an API server does that trusts this bundle. What is answered, or why nothing is.
-async fn review(acceptor: &TlsAcceptor, door: &Door, bundle: &[u8], clock: Clock) -> Result<String, String> {
+/// Connects as an API server does that trusts this bundle.
+async fn trusting<S>(bundle: &[u8], clock: Clock, stream: S) -> std::io::Result<tokio_rustls::client::TlsStream<S>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let mut roots = rustls::RootCertStore::empty();
     for authority in CertificateDer::pem_slice_iter(bundle) {
         roots.add(authority.unwrap()).unwrap();
@@ -170,10 +175,14 @@ async fn review(acceptor: &TlsAcceptor, door: &Door, bundle: &[u8], clock: Clock
         .with_safe_default_protocol_versions()
         .unwrap();
     let client = Arc::new(client.with_root_certificates(roots).with_no_client_auth());
-    let (ours, theirs) = duplex(64 * 1024);
     let name = ServerName::try_from("slipway-operator-webhooks.ns.svc").unwrap();
-    let connecting = tokio_rustls::TlsConnector::from(client).connect(name, ours);
-    let (connected, accepted) = futures::future::join(connecting, acceptor.accept(theirs)).await;
+    tokio_rustls::TlsConnector::from(client).connect(name, stream).await
+}
+
+/// Asks as an API server does that trusts this bundle. What is answered, or why nothing is.
+async fn review(acceptor: &TlsAcceptor, door: &Door, bundle: &[u8], clock: Clock) -> Result<String, String> {
+    let (ours, theirs) = duplex(64 * 1024);
+    let (connected, accepted) = futures::future::join(trusting(bundle, clock, ours), acceptor.accept(theirs)).await;
     let stream = connected.map_err(|error| chain(&error).to_string())?;
     let (door, accepted) = (door.clone(), accepted.unwrap());
     tokio::spawn(async move { connection("webhooks", accepted, door, None).await });
@@ -277,4 +286,112 @@ async fn certificates_that_are_given_are_read_again_when_they_change() {
         connected.unwrap();
     }
     keeping.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn files_that_are_no_certificate_are_named_and_the_last_good_one_is_shown_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let put = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+    let made = || rcgen::generate_simple_self_signed(vec!["here".to_owned()]).unwrap();
+    let replica = Replica::from(api_server(&Objects::default(), &Arc::default()));
+    let settings = Certificate { directory: Some(directory.path().to_owned()), ..Certificate::default() };
+    let certificates = Certificates::new(&replica, settings, Clock::starting_at(Timestamp::UNIX_EPOCH));
+    let keeping = tokio::spawn(async move { certificates.keep().await });
+    let (good, other) = (made(), made());
+    let (certificate, key) = (good.cert.pem(), good.signing_key.serialize_pem());
+    let bad = [
+        ("", key.as_str(), "there is no certificate"),
+        ("-----BEGIN CERTIFICATE-----\n-", &key, "the certificate is not PEM"),
+        (&certificate, "no key", "the key is not PEM"),
+        (&certificate, &other.signing_key.serialize_pem(), "the key is not this certificate's"),
+    ];
+    let place = directory.path().display().to_string();
+    for is_ready in [false, true] {
+        for (certificate, key, said) in bad {
+            put("tls.crt", certificate);
+            put("tls.key", key);
+            tokio::time::sleep(Duration::from_mins(2)).await;
+            let report = replica.health.report();
+            let text = report.to_string();
+            assert!(text.contains(said) && text.contains(&place), "{said}: {text}");
+            assert_eq!(report.is_ready(), is_ready, "{said}: {text}");
+        }
+        put("tls.crt", &certificate);
+        put("tls.key", &key);
+        tokio::time::sleep(Duration::from_mins(2)).await;
+        assert!(replica.health.report().is_ready(), "{}", replica.health.report());
+    }
+    keeping.abort();
+}
+
+/// Servers on loopback, each on a port that is free.
+fn on_loopback() -> Servers {
+    let free = Some(Address::At(([127, 0, 0, 1], 0).into()));
+    Servers { health_address: free, metrics_address: free, webhooks_address: free, ..Servers::default() }
+}
+
+#[tokio::test]
+async fn each_server_listens_where_it_is_told_and_those_with_a_certificate_speak_tls() {
+    let objects = Objects::default();
+    configuration(&objects);
+    let replica = Replica::from(api_server(&objects, &Arc::default()));
+    let clock = Clock::starting_at("2026-01-01T00:00:00Z".parse().unwrap());
+    let certificates = Certificates::new(&replica, Certificate::default(), clock);
+    let doors = Doors::default();
+    let router = || Router::new().route("/metrics", get(async || "answered"));
+    let _open = [&doors.health, &doors.metrics, &doors.webhooks].map(|door| door.open(router()));
+    let sockets = sockets(&on_loopback(), &doors, Some(&certificates), &replica).await.unwrap();
+    let [health, metrics, webhooks] = ["health", "metrics", "webhooks"]
+        .map(|name| sockets.iter().find(|socket| socket.name == name).unwrap().listener.local_addr().unwrap());
+    let _serving =
+        tokio::spawn(
+            async move { futures::future::join(certificates.keep(), join_all(sockets.iter().map(accept))).await },
+        );
+    let connect = async |address| tokio::net::TcpStream::connect(address).await.unwrap();
+
+    assert!(ask(connect(health).await, "").await.ends_with("answered"));
+    while !replica.health.report().is_ready() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    for (address, head, status) in
+        [(webhooks, "", "200 OK"), (metrics, "", "401"), (metrics, "authorization: Bearer good\r\n", "200 OK")]
+    {
+        let stream = trusting(&bundle(&objects), clock, connect(address).await).await.unwrap();
+        let said = ask(stream, head).await;
+        assert!(said.starts_with(&format!("HTTP/1.1 {status}")), "{address} {head}: {said}");
+    }
+    let (mut stream, mut said) = (connect(webhooks).await, Vec::new());
+    stream.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").await.unwrap();
+    // An alert, and then nothing; the connection may also be reset.
+    let _ = stream.read_to_end(&mut said).await;
+    assert!(!String::from_utf8_lossy(&said).contains("answered"), "nobody is answered in the clear");
+}
+
+#[tokio::test]
+async fn an_operator_whose_port_is_taken_does_not_start_and_one_without_servers_does() {
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = taken.local_addr().unwrap();
+    let off = Servers {
+        health_address: Some(Address::Off),
+        metrics_address: Some(Address::Off),
+        webhooks_address: Some(Address::Off),
+        ..Servers::default()
+    };
+    let clock = Clock::starting_at(Timestamp::UNIX_EPOCH);
+    let run = async |servers: Servers| {
+        let replica = Replica::from(api_server(&Objects::default(), &Arc::default()));
+        let settings = Settings { servers, controllers: [Controller::Hello].into(), ..Settings::default() };
+        serve(replica, settings, clock, std::future::ready(())).await
+    };
+    let at = Some(Address::At(address));
+    for servers in [
+        Servers { health_address: at, ..off.clone() },
+        Servers { metrics_address: at, ..off.clone() },
+        Servers { webhooks_address: at, ..off.clone() },
+    ] {
+        let error = run(servers).await.unwrap_err();
+        let said = chain(&error).to_string();
+        assert!(said.contains(&format!("cannot listen on {address}")), "{said}");
+    }
+    run(off).await.unwrap();
 }

@@ -14,12 +14,14 @@ use tokio_rustls::TlsAcceptor;
 /// Why something is no certificate with its key.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unusable {
-    #[error("not PEM")]
-    Pem(#[source] rustls::pki_types::pem::Error),
-    #[error("no certificate")]
+    #[error("the certificate is not PEM")]
+    Certificate(#[source] rustls::pki_types::pem::Error),
+    #[error("there is no certificate")]
     Empty,
-    #[error("not a key of this certificate")]
-    Key(#[source] rustls::Error),
+    #[error("the key is not PEM")]
+    Key(#[source] rustls::pki_types::pem::Error),
+    #[error("the key is not this certificate's")]
+    Pair(#[source] rustls::Error),
 }
 
 /// The certificate that is shown; none at first. Clones share it.
@@ -36,12 +38,12 @@ impl Shown {
     /// Shows this one from now on. Connections that are open keep the one they were opened with.
     pub(super) fn show(&self, certificate_pem: &[u8], key_pem: &[u8]) -> Result<(), Unusable> {
         let chain = CertificateDer::pem_slice_iter(certificate_pem).collect::<Result<Vec<_>, _>>();
-        let chain = chain.map_err(Unusable::Pem)?;
+        let chain = chain.map_err(Unusable::Certificate)?;
         if chain.is_empty() {
             return Err(Unusable::Empty);
         }
-        let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(Unusable::Pem)?;
-        let certified = CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(Unusable::Key)?;
+        let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(Unusable::Key)?;
+        let certified = CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(Unusable::Pair)?;
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(certified));
         Ok(())
     }
