@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::listing;
 use super::metadata::{IMMUTABLE, NOT_NEGATIVE};
 use super::pod::defaults::default_text;
 use super::print::{age, between, column, name};
@@ -69,6 +70,8 @@ pub(super) static PRIORITY_CLASS: Simple = Simple {
             errors.push(FieldError::invalid("preemptionPolicy", text(new, "preemptionPolicy"), IMMUTABLE));
         }
     },
+    columns: listing::priority_columns,
+    row: listing::priority_row,
     ..SIMPLE
 };
 
@@ -78,6 +81,8 @@ pub(super) static ENDPOINTS: Simple = Simple {
             each(subset, "ports").for_each(|port| default_text(port, "protocol", "TCP"));
         }
     },
+    columns: listing::endpoints_columns,
+    row: listing::endpoints_row,
     ..SIMPLE
 };
 
@@ -109,6 +114,8 @@ pub(super) static ENDPOINT_SLICE: Simple = Simple {
             errors.push(FieldError::invalid("addressType", text(new, "addressType"), IMMUTABLE));
         }
     },
+    columns: listing::slice_columns,
+    row: listing::slice_row,
     ..SIMPLE
 };
 
@@ -124,6 +131,8 @@ pub(super) static NETWORK_POLICY: Simple = Simple {
         let kinds = if items(spec, "egress").is_empty() { json!(["Ingress"]) } else { json!(["Ingress", "Egress"]) };
         set_default(spec, "policyTypes", kinds);
     },
+    columns: listing::policy_columns,
+    row: listing::policy_row,
     ..SIMPLE
 };
 
@@ -146,6 +155,8 @@ pub(super) static INGRESS: Simple = Simple {
             }
         }
     },
+    columns: listing::ingress_columns,
+    row: listing::ingress_row,
     ..WORKLOAD
 };
 
@@ -178,10 +189,13 @@ pub(super) static AUTOSCALER: Simple = Simple {
             }
         }
     },
+    columns: listing::autoscaler_columns,
+    row: listing::autoscaler_row,
     ..SIMPLE
 };
 
-pub(super) static RESOURCE_QUOTA: Simple = Simple { status: Status::Split, ..SIMPLE };
+pub(super) static RESOURCE_QUOTA: Simple =
+    Simple { status: Status::Split, columns: listing::quota_columns, row: listing::quota_row, ..SIMPLE };
 
 pub(super) static CONTROLLER_REVISION: Simple = Simple {
     change: |new, old, errors| {
@@ -190,5 +204,7 @@ pub(super) static CONTROLLER_REVISION: Simple = Simple {
         }
     },
     names: NameRule::Subdomain,
+    columns: listing::revision_columns,
+    row: listing::revision_row,
     ..SIMPLE
 };

@@ -9,6 +9,7 @@ mod config;
 pub mod customresourcedefinition;
 mod event;
 mod job;
+mod listing;
 pub mod metadata;
 mod misc;
 pub mod names;
@@ -71,6 +72,12 @@ fn rules(group: &str, kind: &str) -> &'static dyn Rules {
         ("rbac.authorization.k8s.io", "RoleBinding") => &rbac::BINDING,
         ("scheduling.k8s.io", "PriorityClass") => &misc::PRIORITY_CLASS,
         ("storage.k8s.io", "StorageClass") => &storage::CLASS,
+        ("apiregistration.k8s.io", "APIService") => &listing::API_SERVICE,
+        ("networking.k8s.io", "IngressClass") => &listing::INGRESS_CLASS,
+        ("networking.k8s.io", "ServiceCIDR") => &listing::SERVICE_CIDR,
+        ("node.k8s.io", "RuntimeClass") => &listing::RUNTIME_CLASS,
+        ("storage.k8s.io", "CSINode") => &listing::CSI_NODE,
+        ("storage.k8s.io", "VolumeAttachment") => &listing::VOLUME_ATTACHMENT,
         (customresourcedefinition::GROUP, "CustomResourceDefinition") => &customresourcedefinition::Definitions,
         // What is left differs only in who keeps the status and whether generations are counted.
         ("admissionregistration.k8s.io", "MutatingWebhookConfiguration") => &webhook::Configuration { mutating: true },
@@ -81,12 +88,9 @@ fn rules(group: &str, kind: &str) -> &'static dyn Rules {
         ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding") => &policy::BINDING,
         ("flowcontrol.apiserver.k8s.io", _) => &misc::COUNTED_SPLIT,
         ("admissionregistration.k8s.io", _)
-        | ("networking.k8s.io", "IngressClass")
         | ("resource.k8s.io", "DeviceClass" | "ResourceSlice")
         | ("storage.k8s.io", "CSIDriver") => &misc::COUNTED,
-        ("apiregistration.k8s.io" | "certificates.k8s.io" | "resource.k8s.io", _)
-        | ("networking.k8s.io", "ServiceCIDR")
-        | ("storage.k8s.io", "VolumeAttachment") => &misc::SPLIT,
+        ("certificates.k8s.io" | "resource.k8s.io", _) => &misc::SPLIT,
         _ => &misc::PLAIN,
     }
 }

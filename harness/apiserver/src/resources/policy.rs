@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use super::listing;
 use super::metadata;
 use super::names as forms;
 use super::pod::defaults::default_text;
@@ -27,6 +28,8 @@ pub(super) static POLICY: Simple = Simple {
         }
     },
     validate: policy,
+    columns: listing::admission_columns,
+    row: listing::admission_row,
     ..SIMPLE
 };
 
@@ -38,6 +41,8 @@ pub(super) static BINDING: Simple = Simple {
         }
     },
     validate: binding,
+    columns: listing::binding_columns,
+    row: listing::binding_row,
     ..SIMPLE
 };
 

@@ -55,6 +55,14 @@ pub(crate) fn between(columns: impl IntoIterator<Item = Column>) -> Vec<Column> 
     all
 }
 
+/// The row of [`between`]: the name, the cells given, the age.
+pub(crate) fn framed(object: &Value, now: Timestamp, cells: impl IntoIterator<Item = Value>) -> Vec<Value> {
+    let mut row = vec![name(object)];
+    row.extend(cells);
+    row.push(age(object, now));
+    row
+}
+
 /// The object's name.
 pub(crate) fn name(object: &Value) -> Value {
     text(&object["metadata"], "name").into()

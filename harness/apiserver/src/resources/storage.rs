@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::listing;
 use super::metadata::IMMUTABLE;
 use super::pod::defaults::default_text;
 use super::quantity::Quantity;
@@ -26,6 +27,8 @@ pub(super) static CLASS: Simple = Simple {
             }
         }
     },
+    columns: listing::class_columns,
+    row: listing::class_row,
     ..SIMPLE
 };
 
@@ -45,6 +48,8 @@ pub(super) static VOLUME: Simple = Simple {
             errors.push(FieldError::required("spec.capacity", ""));
         }
     },
+    columns: listing::volume_columns,
+    row: listing::volume_row,
     ..SIMPLE
 };
 
@@ -71,6 +76,8 @@ pub(super) static CLAIM: Simple = Simple {
             }
         }
     },
+    columns: listing::claim_columns,
+    row: listing::claim_row,
     ..SIMPLE
 };
 

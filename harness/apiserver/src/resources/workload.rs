@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use super::job;
+use super::listing;
 use super::metadata::{self, IMMUTABLE, NOT_NEGATIVE};
 use super::names;
 use super::pod::defaults::{default_text, template};
@@ -171,6 +172,8 @@ pub(super) static REPLICATION_CONTROLLER: Simple = Simple {
             validate_template(&spec["template"], "spec.template", errors);
         }
     },
+    columns: print::replica_set_columns,
+    row: print::replication_controller_row,
     ..WORKLOAD
 };
 
@@ -391,5 +394,7 @@ pub(super) static POD_TEMPLATE: Simple = Simple {
             validate_template(&object["template"], "template", errors);
         }
     },
+    columns: listing::template_columns,
+    row: listing::template_row,
     ..SIMPLE
 };

@@ -115,6 +115,14 @@ pub(super) fn replica_set_row(set: &Value, now: Timestamp) -> Vec<Value> {
     row
 }
 
+/// As a set's, but for its selector, which is a map of labels.
+pub(super) fn replication_controller_row(controller: &Value, now: Timestamp) -> Vec<Value> {
+    let mut row = replica_set_row(controller, now);
+    row.pop();
+    row.push(label_list(&controller["spec"], "selector").into());
+    row
+}
+
 pub(super) fn stateful_set_columns() -> Vec<Column> {
     let mut columns =
         vec![name_column(), column("Ready", "string", "Number of the pod with ready state"), age_column()];
