@@ -105,7 +105,7 @@ struct World {
 impl World {
     async fn new(mechanism: &str) -> Self {
         let nodes = (0..NODES).map(|number| NodeSpec { name: format!("node-{number}"), ..NodeSpec::default() });
-        let cluster = Cluster::launch(epoch(), 0, nodes.collect(), slipway::target::programs()).await.unwrap();
+        let cluster = Cluster::launch(epoch(), 0, nodes.collect(), slipway::target::programs(&[])).await.unwrap();
         let pods: Api<Pod> = Api::default_namespaced(cluster.client());
         for number in 0..IDLE + BUSY {
             // One in twenty-one is busy.

@@ -33,7 +33,7 @@ fn epoch() -> Timestamp {
 
 /// A cluster with the definitions of all controllers.
 async fn cluster(nodes: Vec<NodeSpec>) -> Cluster {
-    let cluster = Cluster::launch(epoch(), 0, nodes, slipway::target::programs()).await.unwrap();
+    let cluster = Cluster::launch(epoch(), 0, nodes, slipway::target::programs(&[])).await.unwrap();
     let definitions: Api<CustomResourceDefinition> = Api::all(cluster.client());
     for crd in Controller::ALL.into_iter().flat_map(Controller::crds) {
         let name = crd.metadata.name.clone().unwrap();
@@ -204,7 +204,7 @@ async fn an_idle_operator_writes_nothing_for_an_hour() {
     let nodes = (0..NODES).map(|number| NodeSpec { name: format!("node-{number}"), ..NodeSpec::default() });
     let config = EmbeddedConfig {
         nodes: nodes.collect(),
-        programs: slipway::target::programs()
+        programs: slipway::target::programs(&[])
             .with_function("registry.example.com/*", async |_| std::future::pending().await),
         ..EmbeddedConfig::new(slipway_apiserver::clock::Clock::starting_at(epoch()), 0)
     };

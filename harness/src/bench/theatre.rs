@@ -145,6 +145,7 @@ fn plan(controllers: &[String], nodes: Vec<NodeSpec>, time: Time) -> Plan {
         file,
         time,
         needs: Needs::default(),
+        images: Vec::new(),
         seed: None,
         timeout: Duration::MAX,
         namespace: NAMESPACE.to_owned(),

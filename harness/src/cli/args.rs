@@ -4,7 +4,6 @@
 //! commands is read and kept alike in one place.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -13,6 +12,7 @@ use super::clean::CleanArgs;
 use super::cluster::Fitting;
 use super::gate::{GateSettings, GateUsageError};
 use super::parity::ParityArgs;
+use super::serve::ServeArgs;
 use super::settings::ReferenceSettings;
 use crate::remote::origin::{self, BaseUrlError};
 use crate::scenario::node::Isolation;
@@ -174,36 +174,6 @@ pub struct LintArgs {
     /// Scenario files, and directories to search for `*.yaml` and `*.yml`.
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
-}
-
-/// Arguments of `slipway serve`.
-#[derive(Clone, Debug, clap::Args)]
-pub struct ServeArgs {
-    /// Serve plain HTTP on this address. kubectl sends no token without TLS.
-    #[arg(long, value_name = "ADDR")]
-    pub http: Option<SocketAddr>,
-    /// Serve HTTPS on this address, with a certificate made for the occasion. Without either address: HTTPS on loopback
-    /// and a free port.
-    #[arg(long, value_name = "ADDR")]
-    pub https: Option<SocketAddr>,
-    /// The certificate of HTTPS with its chain, as PEM, in place of one made for the occasion.
-    #[arg(long, value_name = "FILE", requires = "tls_private_key_file")]
-    pub tls_cert_file: Option<PathBuf>,
-    /// The key of that certificate, as PEM.
-    #[arg(long, value_name = "FILE", requires = "tls_cert_file")]
-    pub tls_private_key_file: Option<PathBuf>,
-    /// The administrator's bearer token; made up unless told otherwise.
-    #[arg(long, env = "SLIPWAY_ADMIN_TOKEN", value_name = "TOKEN")]
-    pub admin_token: Option<String>,
-    /// Where to write the kubeconfig; a temporary file unless told otherwise.
-    #[arg(long, value_name = "FILE")]
-    pub kubeconfig: Option<PathBuf>,
-    /// The API server alone, without the controllers and nodes that make it a cluster.
-    #[arg(long)]
-    pub bare: bool,
-    /// No nodes, for those who bring their own: scenarios that run here by `--cluster kubeconfig`, for example.
-    #[arg(long, conflicts_with = "bare")]
-    pub no_nodes: bool,
 }
 
 /// Arguments of `slipway gate`.

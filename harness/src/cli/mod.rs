@@ -10,6 +10,7 @@ pub mod files;
 pub mod gate;
 pub mod parity;
 pub mod printer;
+pub mod serve;
 pub mod settings;
 
 use std::process::ExitCode;

@@ -1,7 +1,6 @@
 //! The arguments as they are meant: paths, patterns and limits that can be acted on without asking again.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,8 +10,8 @@ use regex::Regex;
 
 pub use super::args::RemoteMode;
 use super::args::{
-    BenchArgs, BenchCommon, BenchRun, IdleArgs, LintArgs, MechanismArg, RunArgs, ScaleArgs, ServeArgs, SlintArgs,
-    SlintCommand, TimeArg,
+    BenchArgs, BenchCommon, BenchRun, IdleArgs, LintArgs, MechanismArg, RunArgs, ScaleArgs, SlintArgs, SlintCommand,
+    TimeArg,
 };
 use super::cluster::{ClusterSettings, Fitting};
 use super::gate::{ExitOn, GateSettings};
@@ -235,25 +234,6 @@ pub struct LintSettings {
     pub paths: Vec<PathBuf>,
 }
 
-/// Settings of `slipway serve`.
-#[derive(Clone, Debug)]
-pub struct ServeSettings {
-    /// Address for plain HTTP.
-    pub http: Option<SocketAddr>,
-    /// Address for HTTPS.
-    pub https: Option<SocketAddr>,
-    /// The certificate of HTTPS and its key, as files.
-    pub certificate: Option<(PathBuf, PathBuf)>,
-    /// The administrator's token.
-    pub admin_token: Option<String>,
-    /// Where to write the kubeconfig.
-    pub kubeconfig: Option<PathBuf>,
-    /// The API server alone.
-    pub bare: bool,
-    /// Without nodes.
-    pub no_nodes: bool,
-}
-
 /// Settings of `slipway bench`.
 #[derive(Clone, Debug)]
 pub struct BenchSettings {
@@ -419,20 +399,6 @@ impl TryFrom<LintArgs> for LintSettings {
 
     fn try_from(args: LintArgs) -> Result<Self, UsageError> {
         Ok(Self { paths: args.paths })
-    }
-}
-
-impl From<ServeArgs> for ServeSettings {
-    fn from(args: ServeArgs) -> Self {
-        Self {
-            http: args.http,
-            https: args.https,
-            certificate: args.tls_cert_file.zip(args.tls_private_key_file),
-            admin_token: args.admin_token,
-            kubeconfig: args.kubeconfig,
-            bare: args.bare,
-            no_nodes: args.no_nodes,
-        }
     }
 }
 

@@ -107,6 +107,7 @@ fn plan(
         bindings,
         isolation: scenario.nodes.isolation,
         nodes: scenario.nodes.list,
+        images: scenario.images,
         faults: scenario.faults,
         operator: None,
         steps,

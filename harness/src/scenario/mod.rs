@@ -11,6 +11,7 @@ pub mod duration;
 pub mod expression;
 pub mod finding;
 pub mod forms;
+pub mod image;
 pub mod load;
 mod manifest;
 pub mod model;

@@ -21,6 +21,7 @@ pub use self::expectations::{
 };
 pub use self::operator::{Identity, OperatorSpec, ReadySpec};
 use super::duration::Span;
+use super::image::Image;
 use super::node::{NodeSpec, Nodes};
 
 /// What an operator is put through, and what must come of it.
@@ -54,6 +55,10 @@ pub struct Scenario {
     /// The cluster's nodes.
     #[serde(default)]
     pub nodes: Nodes,
+    /// What containers run whose image nobody has here; the first that matches counts, behind the images that every
+    /// embedded cluster has. Nodes that are no simulated ones pull their images themselves.
+    #[serde(default)]
+    pub images: Vec<Image>,
     /// What the API server does to requests, from the first step on.
     #[serde(default)]
     pub faults: Vec<Fault>,

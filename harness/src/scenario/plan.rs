@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::diagnostic::{Place, SourceFile};
 use super::expression::{Bindings, Expression};
 use super::forms::{Count, Pattern};
+use super::image::Image;
 use super::model::{
     EventPattern, ExpectError, ExpectFile, ExpectLink, Fault, Needs, OperatorAction, PatchType, PortRef, Propagation,
     Regarding, Script, Time, Verdict,
@@ -45,6 +46,8 @@ pub struct Plan {
     pub nodes: Vec<NodeSpec>,
     /// What their networks are made of, and those of nodes that come later.
     pub isolation: Isolation,
+    /// What stands in for images of others.
+    pub images: Vec<Image>,
     /// What befalls requests.
     pub faults: Vec<Fault>,
     /// The operator.

@@ -12,15 +12,18 @@ use slipway_operator::api::agent::AgentAction;
 use self::host::ContainerHost;
 #[cfg(target_os = "linux")]
 use self::kernel::KernelHost;
+use crate::cluster::embedded::node::images::stand_ins;
 use crate::cluster::embedded::node::network::NodeNetwork;
 use crate::cluster::embedded::node::program::{Exit, Process, Programs};
+use crate::scenario::image::Image;
 
 /// The agent's image under any registry and tag.
 const IMAGES: [&str; 2] = ["multinic-agent*", "*/multinic-agent*"];
 
-/// Every image there is.
-pub fn programs() -> Programs {
-    IMAGES.iter().fold(Programs::new(), |programs, image| programs.with_function(*image, agent))
+/// The agent's images, and what stands in for those of others.
+pub fn programs(others: &[Image]) -> Programs {
+    let own = IMAGES.iter().fold(Programs::new(), |programs, image| programs.with_function(*image, agent));
+    stand_ins(own, others)
 }
 
 /// What the `multinic-agent` command does, with the container's surroundings in place of a process's.

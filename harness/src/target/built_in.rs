@@ -68,7 +68,7 @@ async fn raise(plan: &Plan, terms: Terms) -> Result<Raised, RaiseError> {
         terms.epoch,
         terms.seed,
         plan.nodes.clone(),
-        agent::programs(),
+        agent::programs(&plan.images),
     )
     .await
     .map_err(RaiseError::because("start the cluster"))?;

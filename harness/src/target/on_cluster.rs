@@ -76,7 +76,8 @@ impl OnCluster {
             return Err(RaiseError::NotHere(why));
         }
         can_isolate(plan)?;
-        let cluster = foreign::Cluster::new(self.access.clone(), self.run.clone(), agent::programs(), plan.isolation);
+        let cluster =
+            foreign::Cluster::new(self.access.clone(), self.run.clone(), agent::programs(&plan.images), plan.isolation);
         let cluster = Arc::new(cluster.map_err(RaiseError::because("use the cluster"))?);
         self.keep(Some(Current { cluster: Arc::clone(&cluster), callback: None }));
         let client = cluster.client();

@@ -39,7 +39,7 @@ where
 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?;
     runtime.block_on(async {
-        let cluster = Arc::new(Cluster::launch(epoch(), 1, vec![node()?], programs()).await?);
+        let cluster = Arc::new(Cluster::launch(epoch(), 1, vec![node()?], programs(&[])).await?);
         let done = case(cluster.clone()).await;
         drop(cluster);
         done

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::Failure;
 use crate::cli::exit::Exit;
 use crate::cli::printer::Printer;
-use crate::cli::settings::ServeSettings;
+use crate::cli::serve::ServeSettings;
 use crate::cluster::embedded::door::{Door, DoorConfig};
 use crate::cluster::embedded::node::tcp::Medium;
 use crate::cluster::embedded::{Cluster, EmbeddedConfig};
@@ -49,7 +49,7 @@ async fn run(settings: &ServeSettings, printer: &Printer) -> Result<Exit, Failur
     } else {
         let config = EmbeddedConfig {
             nodes: if settings.no_nodes { Vec::new() } else { EmbeddedConfig::default_nodes() },
-            programs: target::programs(),
+            programs: target::programs(&settings.images),
             // Time is the machine's here, and clients are other processes.
             medium: Medium::Sockets,
             ..EmbeddedConfig::new(clock, seed)

@@ -224,9 +224,9 @@ impl Fleet {
         self.logs.read(&key, container, previous)
     }
 
-    /// Whether there is a program for an image.
+    /// Whether there is a program for an image, and not only something that stands in for it.
     pub(in crate::cluster) fn runs(&self, image: &str) -> bool {
-        self.config.programs.find(image).is_some()
+        self.config.programs.knows(image)
     }
 
     /// Connects to a Pod from outside of the cluster.

@@ -238,7 +238,11 @@ impl Program for Script {
 
 /// Which images there are, and what they run. The first pattern that matches counts.
 #[derive(Clone, Default)]
-pub struct Programs(Vec<(String, Arc<dyn Program>)>);
+pub struct Programs {
+    known: Vec<(String, Arc<dyn Program>)>,
+    /// What stands in for images that are not known.
+    otherwise: Vec<(String, Arc<dyn Program>)>,
+}
 
 impl Programs {
     /// No image at all.
@@ -249,7 +253,14 @@ impl Programs {
     /// Adds an image by reference, in which `*` stands for anything: `multinic-agent:*`, `*/multinic-agent:v1`.
     #[must_use]
     pub fn with(mut self, pattern: impl Into<String>, program: impl Program) -> Self {
-        self.0.push((pattern.into(), Arc::new(program)));
+        self.known.push((pattern.into(), Arc::new(program)));
+        self
+    }
+
+    /// Adds what stands in for images that no other pattern matches, whenever those are added.
+    #[must_use]
+    pub fn otherwise(mut self, pattern: impl Into<String>, program: impl Program) -> Self {
+        self.otherwise.push((pattern.into(), Arc::new(program)));
         self
     }
 
@@ -265,14 +276,23 @@ impl Programs {
 
     /// The program of an image.
     pub fn find(&self, image: &str) -> Option<Arc<dyn Program>> {
-        let (_, program) = self.0.iter().find(|(pattern, _)| matches(pattern.as_bytes(), image.as_bytes()))?;
+        let (_, program) = self.all().find(|(pattern, _)| matches(pattern.as_bytes(), image.as_bytes()))?;
         Some(Arc::clone(program))
+    }
+
+    /// Whether an image is known; what only has a stand-in is not.
+    pub fn knows(&self, image: &str) -> bool {
+        self.known.iter().any(|(pattern, _)| matches(pattern.as_bytes(), image.as_bytes()))
+    }
+
+    fn all(&self) -> impl Iterator<Item = &(String, Arc<dyn Program>)> {
+        self.known.iter().chain(&self.otherwise)
     }
 }
 
 impl fmt::Debug for Programs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|(pattern, _)| pattern)).finish()
+        f.debug_list().entries(self.all().map(|(pattern, _)| pattern)).finish()
     }
 }
 
@@ -287,6 +307,18 @@ fn matches(pattern: &[u8], text: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stand_in_takes_no_image_that_is_known_and_passes_for_none() {
+        let ends_with = |code| move |_: Process| std::future::ready(Exit(code));
+        let programs = Programs::new()
+            .otherwise("*", ends_with(2))
+            .with_function("agent:*", ends_with(1))
+            .otherwise("nginx:*", ends_with(3));
+        assert!(programs.knows("agent:1") && !programs.knows("nginx:1"));
+        assert!(programs.find("nginx:1").is_some());
+        assert_eq!(format!("{programs:?}"), r#"["agent:*", "*", "nginx:*"]"#);
+    }
 
     #[test]
     fn an_image_runs_the_first_program_whose_pattern_matches_it() {

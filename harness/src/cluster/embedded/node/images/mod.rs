@@ -11,10 +11,13 @@ mod setting;
 mod tests;
 mod web;
 
+use std::collections::BTreeMap;
+
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use super::program::{Exit, Process, Program, Programs, Script};
+use crate::scenario::image::{Image, Runs};
 use setting::{Malformed, Settings};
 
 /// The exit code of a program that does not understand its settings (`EX_USAGE`).
@@ -24,8 +27,38 @@ const USAGE: i32 = 64;
 pub fn all(programs: Programs) -> Programs {
     programs
         .with("slipway.dev/pause*", Pause)
+        .with("registry.k8s.io/pause*", Pause)
         .with("slipway.dev/exit*", ExitLater)
         .with("slipway.dev/http-server*", http_server::HttpServer)
+}
+
+/// What stands in for images of others.
+pub fn stand_ins(programs: Programs, images: &[Image]) -> Programs {
+    images.iter().fold(programs, |programs, image| {
+        let (pattern, env) = (image.image.clone(), image.env.clone());
+        match image.runs {
+            Runs::Pause => programs.otherwise(pattern, StandIn { program: Pause, env }),
+            Runs::Exit => programs.otherwise(pattern, StandIn { program: ExitLater, env }),
+            Runs::HttpServer => programs.otherwise(pattern, StandIn { program: http_server::HttpServer, env }),
+        }
+    })
+}
+
+/// A program with settings of its own: what the container's environment says is meant for another one.
+#[derive(Clone, Debug)]
+struct StandIn<P> {
+    program: P,
+    env: BTreeMap<String, String>,
+}
+
+impl<P: Program> Program for StandIn<P> {
+    fn run(&self, process: Process) -> BoxFuture<'static, Exit> {
+        self.program.run(Process { env: self.env.clone(), ..process })
+    }
+
+    fn has_commands(&self, _: &BTreeMap<String, String>) -> bool {
+        self.program.has_commands(&self.env)
+    }
 }
 
 /// Runs until it is told to stop.
