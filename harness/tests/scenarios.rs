@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use serde_json::json;
+use slipway::cli::cluster::PATIENCE;
 use slipway::cli::commands::vocabulary;
 use slipway::cluster::access::Provider;
 use slipway::cluster::k3s::{self, K3s, image};
@@ -124,7 +125,8 @@ fn on_k3s(directory: &Path, k3s: Result<&K3s, &String>) -> Vec<Trial> {
         }
     };
     let turn = Arc::new(Mutex::new(()));
-    let trials = plans.into_iter().map(|plan| {
+    let trials = plans.into_iter().map(|mut plan| {
+        plan.be_patient(PATIENCE);
         let (title, stage, turn) = (format!("k3s/{}", plan.title), stage.clone(), Arc::clone(&turn));
         let lacking = stage.is_none();
         let trial = Trial::ignorable_test(title, move || {

@@ -31,8 +31,11 @@ use crate::service::ApiServer;
 
 /// Connections at a time: far above what a test needs, far below the usual limit on open files.
 const CONNECTIONS_MAX: usize = 512;
-/// How long a client may take to say what it wants, or to shake hands.
+/// How long a client may take to shake hands.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a client may take to say what it wants, the silence between two requests among it. No multiple of ten seconds:
+/// whoever asks at such intervals would ask at the moment at which its connection is closed.
+const SILENCE: Duration = Duration::from_secs(95);
 /// How long open requests may take to end once the listener is told to stop.
 const FAREWELL: Duration = Duration::from_secs(5);
 /// How long to wait when no more connections can be accepted, e.g. for want of file descriptors.
@@ -322,7 +325,7 @@ async fn secure_connection(stream: TcpStream, tls: &TlsAcceptor, server: ApiServ
 
 async fn connection(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, server: ApiServer, watcher: Watcher) {
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(PATIENCE);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(SILENCE);
     builder.http2().timer(TokioTimer::new());
     let exchange =
         builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(server)).into_owned();

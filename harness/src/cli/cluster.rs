@@ -14,6 +14,9 @@ use crate::cluster::local::binaries::Places;
 use crate::cluster::{k3s, kubeconfig};
 use crate::target::Placed;
 
+/// How many times as long steps may take on the machine's clock, unless somebody says otherwise.
+pub const PATIENCE: u32 = 5;
+
 /// The clusters of a run, as typed.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ClusterArgs {
@@ -35,7 +38,7 @@ pub struct ClusterArgs {
     #[arg(long, value_name = "IP[:PORT]", value_parser = callback)]
     pub callback: Option<SocketAddr>,
     /// How many times as long as scenarios say steps may take to come true, on clusters that live in real time.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..), value_name = "FACTOR")]
+    #[arg(long, default_value_t = PATIENCE, value_parser = clap::value_parser!(u32).range(1..), value_name = "FACTOR")]
     pub patience: u32,
     /// The built-in operator: in this process, or one that is deployed there already, which then is neither installed nor
     /// started, stopped and measured.

@@ -88,20 +88,26 @@ fn walk(value: &Value, names: &Names) -> Value {
         Value::Array(items) => items.iter().filter(|item| !is_mark(item)).map(|item| walk(item, names)).collect(),
         Value::Object(fields) => {
             // In order, whichever order a server writes them in.
-            let sorted: BTreeMap<&String, &Value> = fields.iter().filter(|(_, value)| !are_marks(value)).collect();
+            let sorted: BTreeMap<&String, &Value> =
+                fields.iter().filter(|(name, value)| *name != RUN_LABEL && !are_marks(value)).collect();
             sorted.into_iter().map(|(name, value)| (name.clone(), walk(value, names))).collect()
         }
         other => other.clone(),
     }
 }
 
-/// The taint that keeps Pods of others off a scenario's nodes, and the toleration that lets its own on.
+/// The taint that keeps Pods of others off a scenario's nodes, and the toleration that lets its own on. The label of the run,
+/// by which its own are sent there, is told by its name.
 fn is_mark(item: &Value) -> bool {
     item.get("key").and_then(Value::as_str) == Some(RUN_LABEL)
 }
 
 fn are_marks(value: &Value) -> bool {
-    value.as_array().is_some_and(|items| !items.is_empty() && items.iter().all(is_mark))
+    match value {
+        Value::Array(items) => !items.is_empty() && items.iter().all(is_mark),
+        Value::Object(fields) => !fields.is_empty() && fields.keys().all(|name| name == RUN_LABEL),
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -138,6 +144,10 @@ mod tests {
         let (mark, other) = (json!({"key": RUN_LABEL, "effect": "NoSchedule"}), json!({"key": "a"}));
         assert_eq!(plain(&node(json!([mark])), &names)["spec"], json!({}));
         assert_eq!(plain(&node(json!([other, mark])), &names), node(json!([other])));
+        let set = |selector: Value| json!({"kind": "StatefulSet", "spec": {"template": {"spec": {"nodeSelector": selector}}}});
+        let template = |selector: Value| plain(&set(selector), &names)["spec"]["template"]["spec"].clone();
+        assert_eq!(template(json!({RUN_LABEL: "0123456789"})), json!({}));
+        assert_eq!(template(json!({RUN_LABEL: "0123456789", "disk": "ssd"})), json!({"nodeSelector": {"disk": "ssd"}}));
     }
 
     #[test]

@@ -114,9 +114,9 @@ impl Recorder {
                 answer => return answer.map(drop),
             }
         }
-        let name = format!("{}.{:x}", object.name.as_deref().unwrap_or_default(), self.stamp());
-        let event = Event {
-            metadata: ObjectMeta { name: Some(name.clone()), namespace: Some(namespace), ..ObjectMeta::default() },
+        let about = object.name.clone().unwrap_or_default();
+        let mut event = Event {
+            metadata: ObjectMeta { namespace: Some(namespace), ..ObjectMeta::default() },
             involved_object: object,
             type_: Some(identity.severity.text().to_owned()),
             reason: Some(identity.reason.to_owned()),
@@ -129,7 +129,18 @@ impl Recorder {
             count: Some(1),
             ..Event::default()
         };
-        api.create(&PostParams::default(), &event).await?;
+        let name = loop {
+            let name = format!("{about}.{:x}", self.stamp());
+            event.metadata.name = Some(name.clone());
+            match api.create(&PostParams::default(), &event).await {
+                // Where time stands still, another component may have told of the same object at the same instant.
+                Err(kube::Error::Api(status)) if status.is_already_exists() => {}
+                answer => {
+                    answer?;
+                    break name;
+                }
+            }
+        };
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.len() >= REMEMBERED_MAX {
             seen.clear();
