@@ -1,5 +1,5 @@
-//! A thousand Pods that drain at once: everybody's turn comes, no more is under way than is allowed, and whoever has no
-//! connections is let go within a second.
+//! A thousand Pods that drain at once, half of them held by a finalizer and half by the eviction gate: everybody's turn
+//! comes, no more is under way than is allowed, and whoever has no connections is let go within a second.
 //!
 //! Every request to the API server takes ten milliseconds here: the times are those of a controller that waits for its
 //! answers, not of one whose API server knows everything at once.
@@ -36,6 +36,8 @@ const NODES: usize = 20;
 const IDLE: usize = 1_000;
 /// Pods whose connections never end. They are asked again and again meanwhile.
 const BUSY: usize = 50;
+/// What holds them, by turns.
+const MECHANISMS: [&str; 2] = ["finalizer", "eviction-gate"];
 /// How long a busy Pod is given.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long every answer of the API server takes.
@@ -67,19 +69,28 @@ fn distant(client: Client, load: Arc<Load>) -> Client {
     Client::new(service, "default")
 }
 
-fn pod(number: usize, connections: u32, mechanism: &str) -> Pod {
+/// What holds a Pod.
+fn mechanism(number: usize) -> &'static str {
+    MECHANISMS[number % MECHANISMS.len()]
+}
+
+fn pod(number: usize) -> Pod {
+    // One in twenty-one is busy.
+    let connections = u32::from(number.is_multiple_of(21)) * 2;
     serde_json::from_value(json!({
         "metadata": {
             "name": format!("web-{number}"),
             "annotations": {
                 "vpa-managed": "true",
-                "drain.slipway.dev/mechanisms": mechanism,
+                "drain.slipway.dev/mechanisms": mechanism(number),
                 "drain.slipway.dev/drain-timeout-seconds": PATIENCE.as_secs().to_string(),
             },
         },
         "spec": {
             "nodeName": format!("node-{}", number % NODES),
             "terminationGracePeriodSeconds": 3600,
+            // Nobody asks for one here, and there are many.
+            "automountServiceAccountToken": false,
             "containers": [{
                 "name": "web", "image": "slipway.dev/http-server:1", "ports": [{ "containerPort": 8080 }],
                 "env": [
@@ -103,14 +114,12 @@ struct World {
 }
 
 impl World {
-    async fn new(mechanism: &str) -> Self {
+    async fn new() -> Self {
         let nodes = (0..NODES).map(|number| NodeSpec { name: format!("node-{number}"), ..NodeSpec::default() });
         let cluster = Cluster::launch(epoch(), 0, nodes.collect(), slipway::target::programs(&[])).await.unwrap();
         let pods: Api<Pod> = Api::default_namespaced(cluster.client());
         for number in 0..IDLE + BUSY {
-            // One in twenty-one is busy.
-            let connections = u32::from(number % 21 == 0) * 2;
-            pods.create(&PostParams::default(), &pod(number, connections, mechanism)).await.unwrap();
+            pods.create(&PostParams::default(), &pod(number)).await.unwrap();
         }
         let (doors, stop, load) = (Doors::default(), CancellationToken::new(), Arc::<Load>::default());
         let settings = Settings { controllers: [Controller::Drain].into(), ..Settings::default() };
@@ -155,13 +164,11 @@ fn assert_is(value: f64, expected: usize, what: &str) {
     assert_eq!(format!("{value:.3}"), format!("{expected}.000"), "{what}");
 }
 
-/// What is held drains; the figures are printed.
-async fn drains(world: &World, mechanism: &str) {
-    world.load.most.store(0, Ordering::Relaxed);
-    tokio::time::sleep(Duration::from_secs(5)).await;
-    let (idle, busy) =
-        (world.sum(&duration("count", mechanism, "idle")).await, duration("count", mechanism, "timed-out"));
-    assert_is(idle, IDLE, "everybody without connections is let go within five seconds");
+/// Everybody without connections has been let go, and soon.
+async fn the_idle_are_gone(world: &World, mechanism: &str) {
+    let (all, busy) = (IDLE / MECHANISMS.len(), duration("count", mechanism, "timed-out"));
+    let idle = world.sum(&duration("count", mechanism, "idle")).await;
+    assert_is(idle, all, "everybody without connections is let go within five seconds");
     assert_is(world.sum(&busy).await, 0, "and nobody else is");
     let mean = world.sum(&duration("sum", mechanism, "idle")).await / idle;
     assert!(mean < 1.0, "the mean drain took {mean} s");
@@ -169,54 +176,60 @@ async fn drains(world: &World, mechanism: &str) {
         let bucket = duration("bucket", mechanism, "idle").replace('}', &format!(",le=\"{seconds}\"}}"));
         async move { world.sum(&bucket).await }
     };
-    assert_is(at_most("2.5").await, IDLE, "nobody waited long for its turn");
-
-    // The busy ones are looked at in turn until their deadline, and none much later.
-    tokio::time::sleep(PATIENCE).await;
-    assert_is(world.sum(&busy).await, BUSY, "deadlines are kept");
-    let late =
-        world.sum(&duration("sum", mechanism, "timed-out")).await / world.sum(&busy).await - PATIENCE.as_secs_f64();
-    assert!((0.0..1.0).contains(&late), "deadlines were missed by {late} s");
-
-    let (most, limit) = (world.load.most.load(Ordering::Relaxed), usize::from(Settings::default().drain.concurrency));
-    assert!(most <= limit, "{most} requests at a time");
-    assert_is(world.sum("workqueue_depth{name=\"drain\"}").await, 0, "nobody waits any more");
+    assert_is(at_most("2.5").await, all, "nobody waited long for its turn");
     let under_a_second = at_most("1").await;
-    println!(
-        "{mechanism}: {IDLE} idle Pods drained beside {BUSY} busy ones, {LATENCY:?} an API call: mean {mean:.3} s, \
-         {under_a_second} of them within 1 s, deadlines met within {late:.3} s, {most} requests at a time at most"
-    );
+    println!("{mechanism}: {all} idle Pods drained, mean {mean:.3} s, {under_a_second} of them within 1 s");
+}
+
+/// The busy ones have been looked at in turn until their deadline, and none much later.
+async fn the_busy_are_gone(world: &World, mechanism: &str) {
+    let busy = world.sum(&duration("count", mechanism, "timed-out")).await;
+    assert_is(busy, BUSY / MECHANISMS.len(), "deadlines are kept");
+    let late = world.sum(&duration("sum", mechanism, "timed-out")).await / busy - PATIENCE.as_secs_f64();
+    assert!((0.0..1.0).contains(&late), "deadlines were missed by {late} s");
+    println!("{mechanism}: deadlines met within {late:.3} s");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_thousand_evicted_pods_are_let_go_without_anybody_waiting_for_the_busy_ones() {
-    let world = World::new("finalizer").await;
+async fn a_thousand_pods_that_drain_at_once_are_let_go_without_anybody_waiting_for_the_busy_ones() {
+    let world = World::new().await;
     let pods = world.pods();
     let guarded = |pod: &Pod| pod.finalizers().contains(&FINALIZER.to_owned());
-    assert!(pods.list(&ListParams::default()).await.unwrap().iter().all(guarded));
-    for number in 0..IDLE + BUSY {
-        pods.evict(&format!("web-{number}"), &EvictParams::default()).await.unwrap();
-    }
-    drains(&world, "finalizer").await;
-    assert!(!pods.list(&ListParams::default()).await.unwrap().iter().any(guarded));
-    world.end().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_thousand_held_evictions_may_pass_without_anybody_waiting_for_the_busy_ones() {
-    let world = World::new("eviction-gate").await;
-    let pods = world.pods();
+    let guards = pods.list(&ListParams::default()).await.unwrap().iter().filter(|pod| guarded(pod)).count();
+    assert_eq!(guards, (IDLE + BUSY) / MECHANISMS.len());
+    world.load.most.store(0, Ordering::Relaxed);
     // As the gate notes it.
-    let note =
-        |at: Timestamp| json!({ "metadata": { "annotations": { REQUESTED_AT: at.to_string(), REQUESTED_BY: "me" } } });
-    let now = epoch() + jiff::SignedDuration::from_mins(1);
+    let now = (epoch() + jiff::SignedDuration::from_mins(1)).to_string();
+    let note = json!({ "metadata": { "annotations": { REQUESTED_AT: now, REQUESTED_BY: "me" } } });
     for number in 0..IDLE + BUSY {
         let name = format!("web-{number}");
-        pods.patch(&name, &PatchParams::default(), &Patch::<Value>::Merge(note(now))).await.unwrap();
+        if mechanism(number) == "finalizer" {
+            pods.evict(&name, &EvictParams::default()).await.unwrap();
+        } else {
+            pods.patch(&name, &PatchParams::default(), &Patch::<&Value>::Merge(&note)).await.unwrap();
+        }
     }
-    drains(&world, "eviction-gate").await;
+    println!("{IDLE} idle Pods beside {BUSY} busy ones, {LATENCY:?} an API call");
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    for mechanism in MECHANISMS {
+        the_idle_are_gone(&world, mechanism).await;
+    }
+    tokio::time::sleep(PATIENCE).await;
+    for mechanism in MECHANISMS {
+        the_busy_are_gone(&world, mechanism).await;
+    }
+    let (most, limit) = (world.load.most.load(Ordering::Relaxed), usize::from(Settings::default().drain.concurrency));
+    assert!(most <= limit, "{most} requests at a time");
+    println!("{most} requests at a time at most");
+    assert_is(world.sum("workqueue_depth{name=\"drain\"}").await, 0, "nobody waits any more");
+
+    let left = pods.list(&ListParams::default()).await.unwrap();
+    assert!(!left.iter().any(guarded));
     let outcome = |pod: Pod| pod.annotations().get("drain.slipway.dev/outcome").cloned();
-    let outcomes: BTreeSet<_> = pods.list(&ListParams::default()).await.unwrap().into_iter().map(outcome).collect();
+    let held = left.into_iter().filter(|pod| pod.annotations().contains_key(REQUESTED_AT));
+    let outcomes: Vec<_> = held.map(outcome).collect();
+    assert_eq!(outcomes.len(), (IDLE + BUSY) / MECHANISMS.len());
+    let outcomes: BTreeSet<_> = outcomes.into_iter().collect();
     assert_eq!(outcomes, BTreeSet::from([Some("idle".to_owned()), Some("timed-out".to_owned())]));
     world.end().await;
 }
