@@ -6,8 +6,26 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-use super::settings::{ReferenceSettings, RemoteMode};
+use super::reference::{ReferenceSettings, RemoteMode, cache_home};
 use crate::remote::origin::{self, BaseUrlError};
+
+/// Arguments of `slipway gate`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct GateArgs {
+    /// Flags, as slint-gate takes them.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "FLAGS")]
+    pub flags: Vec<OsString>,
+}
+
+impl GateArgs {
+    /// What they mean.
+    ///
+    /// # Errors
+    /// See [`GateUsageError`].
+    pub fn settings(&self) -> Result<GateSettings, GateUsageError> {
+        GateSettings::parse(&self.flags, std::env::var_os("GITHUB_STEP_SUMMARY"), cache_home())
+    }
+}
 
 /// What `slipway gate --help` says.
 pub const HELP: &str = "\

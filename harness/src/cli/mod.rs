@@ -1,7 +1,9 @@
-//! The command line: arguments as they were typed ([`args`]), settings as they are meant ([`settings`]), the commands,
+//! The command line: arguments as they were typed ([`args`], and a file for each command with what they mean), the commands,
 //! their exit codes ([`exit`]), and the only place that prints ([`printer`]).
 
 pub mod args;
+pub mod baseline;
+pub mod bench;
 pub mod clean;
 pub mod cluster;
 pub mod commands;
@@ -9,9 +11,13 @@ pub mod exit;
 pub mod files;
 pub mod gate;
 pub mod parity;
+pub mod policy;
 pub mod printer;
+pub mod reference;
+pub mod run;
 pub mod serve;
-pub mod settings;
+pub mod slint;
+pub mod usage;
 
 use std::process::ExitCode;
 
@@ -21,7 +27,7 @@ use self::args::{Args, Command};
 use self::exit::Exit;
 use self::gate::GateUsageError;
 use self::printer::Printer;
-use self::settings::UsageError;
+use self::usage::UsageError;
 
 /// Parses the process's arguments, runs the command and says how it ended.
 pub fn main() -> ExitCode {
@@ -47,7 +53,7 @@ fn dispatch(args: Args, printer: &Printer) -> Result<Exit, commands::Failure> {
     match args.command {
         Command::Run(args) => commands::run::run(&(*args).try_into()?, printer),
         Command::Parity(args) => commands::parity::parity(&(*args).try_into()?, printer),
-        Command::Lint(args) => commands::lint::lint(&args.try_into()?, printer),
+        Command::Lint(args) => commands::lint::lint(&args, printer),
         Command::Serve(args) => commands::serve::serve(&args.into(), printer),
         Command::Gate(args) => match args.settings() {
             Ok(settings) => commands::gate::gate(&settings, printer),

@@ -6,7 +6,8 @@ use std::time::Duration;
 use regex::Regex;
 
 use super::cluster::{ClusterSettings, Fitting};
-use super::settings::{Filter, UsageError};
+use super::run::Filter;
+use super::usage::UsageError;
 use crate::target::{Outside, Placed};
 
 /// Arguments of `slipway parity`.

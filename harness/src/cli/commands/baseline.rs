@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use super::gate::{chance, reading};
 use super::{Failure, reference};
-use crate::cli::args::{ApproveArgs, BaselineCommand, DiffArgs, MergeArgs};
+use crate::cli::baseline::{ApproveArgs, BaselineCommand, DiffArgs, MergeArgs};
 use crate::cli::exit::Exit;
 use crate::cli::files;
 use crate::cli::printer::Printer;
-use crate::cli::settings::UsageError;
+use crate::cli::usage::UsageError;
 use crate::gate::explain::{Troubles, explain};
 use crate::gate::json::Json;
 use crate::gate::measurement::Measurement;

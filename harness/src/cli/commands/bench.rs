@@ -9,9 +9,9 @@ use jiff::Timestamp;
 
 use super::Failure;
 use crate::bench::{self, BenchError, Idle, Memory, Phase, Progress, Rest, Resting};
+use crate::cli::bench::{Bench, BenchOutput, BenchSettings};
 use crate::cli::exit::Exit;
 use crate::cli::printer::Printer;
-use crate::cli::settings::{Bench, BenchOutput, BenchSettings};
 use crate::runner::report::indicators::{Against, table};
 use crate::scenario::model::Time;
 use crate::sim::clock::epoch;

@@ -10,7 +10,7 @@ use super::Failure;
 use super::gate::reading;
 use super::run::failed;
 use crate::cli::printer::Printer;
-use crate::cli::settings::RunSettings;
+use crate::cli::run::RunSettings;
 use crate::gate::measurement::Measurement;
 use crate::remote::base::Base;
 use crate::remote::provenance::Provenance;

@@ -17,7 +17,7 @@ pub mod slint;
 
 use super::exit::Exit;
 use super::printer::Printer;
-use super::settings::UsageError;
+use super::usage::UsageError;
 use crate::cluster::embedded;
 use crate::scenario::diagnostic::Problem;
 use crate::scenario::load::Vocabulary;

@@ -5,9 +5,9 @@ use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use super::Failure;
-use crate::cli::args::{InitArgs, PolicyCommand, RecommendArgs};
 use crate::cli::exit::Exit;
 use crate::cli::files;
+use crate::cli::policy::{InitArgs, PolicyCommand, RecommendArgs};
 use crate::cli::printer::Printer;
 use crate::gate::measurement::Measurement;
 use crate::gate::recommend;

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::Failure;
 use crate::cli::printer::Printer;
-use crate::cli::settings::{ReferenceSettings, RemoteMode};
+use crate::cli::reference::{ReferenceSettings, RemoteMode};
 use crate::remote::acquire::{AcquireError, Network};
 use crate::remote::base::{self, Base, BaseError};
 use crate::remote::cache::Cache;

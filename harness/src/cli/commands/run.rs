@@ -9,10 +9,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::ground::Ground;
 use super::{Failure, measured, reference, report_problems, vocabulary};
-use crate::cli::args::TimeArg;
 use crate::cli::exit::Exit;
 use crate::cli::printer::Printer;
-use crate::cli::settings::{ReportFile, RunSettings};
+use crate::cli::run::{ReportFile, RunSettings, TimeArg};
 use crate::cluster::embedded::node::netns;
 use crate::runner::report::terminal::Terminal;
 use crate::runner::report::{Summary, json, junit};

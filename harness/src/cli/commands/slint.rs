@@ -6,7 +6,8 @@ use super::reference::{
 };
 use crate::cli::exit::Exit;
 use crate::cli::printer::Printer;
-use crate::cli::settings::{ReferenceSettings, RemoteMode, ShowSettings, SlintSettings, UpdateSettings};
+use crate::cli::reference::{ReferenceSettings, RemoteMode};
+use crate::cli::slint::{ShowSettings, SlintSettings, UpdateSettings};
 use crate::gate::measurement::Measurement;
 use crate::gate::policy::Policy;
 use crate::remote::acquire::{Got, Way, acquire, kept};
