@@ -30,8 +30,19 @@ impl Witness {
     /// Takes in an object as a cluster shows it.
     pub fn saw(&mut self, object: &Value, names: &Names) {
         let object = plain(object, names);
-        let title = self.free(&title(&object));
-        self.objects.insert(title, object);
+        let (mut alike, mut objects) = (title(&object), vec![object]);
+        let first = alike.clone();
+        // Those of one title are told apart by what they are, not by who came first.
+        for number in 2.. {
+            let Some(known) = self.objects.remove(&alike) else { break };
+            objects.push(known);
+            alike = format!("{first} ({number})");
+        }
+        objects.sort_by_cached_key(Value::to_string);
+        for (index, object) in objects.into_iter().enumerate() {
+            let title = if index == 0 { first.clone() } else { format!("{first} ({})", index + 1) };
+            self.objects.insert(title, object);
+        }
     }
 
     /// Takes in an Event: what it is about and its reason.
@@ -43,12 +54,6 @@ impl Witness {
         if !reasons.iter().any(|known| known == reason) {
             reasons.push(reason.to_owned());
         }
-    }
-
-    fn free(&self, title: &str) -> String {
-        let numbered = (2..).map(|number| format!("{title} ({number})"));
-        let mut titles = std::iter::once(title.to_owned()).chain(numbered);
-        titles.find(|title| !self.objects.contains_key(title)).unwrap_or_default()
     }
 }
 
@@ -77,6 +82,21 @@ mod tests {
         witness.saw(&pod("web-y2y2y"), &names);
         let titles: Vec<_> = witness.objects.keys().collect();
         assert_eq!(titles, ["Pod <namespace>/web-*", "Pod <namespace>/web-* (2)"]);
+    }
+
+    #[test]
+    fn pods_of_generated_names_are_told_apart_by_what_they_are() {
+        let names = Names::new("a");
+        let on = |nodes: [&str; 3]| {
+            let mut witness = Witness::default();
+            for (node, suffix) in nodes.into_iter().zip(["b2b2b", "c4c4c", "d5d5d"]) {
+                let metadata = json!({"name": format!("web-{suffix}"), "generateName": "web-", "namespace": "a"});
+                witness.saw(&json!({"kind": "Pod", "metadata": metadata, "spec": {"nodeName": node}}), &names);
+            }
+            witness
+        };
+        assert_eq!(on(["one", "two", "three"]), on(["three", "one", "two"]));
+        assert_eq!(on(["one", "two", "three"]).objects.len(), 3);
     }
 
     #[test]

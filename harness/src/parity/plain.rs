@@ -11,9 +11,16 @@ use crate::cluster::access::RUN_LABEL;
 const METADATA: [&str; 7] =
     ["creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid", "deletionTimestamp"];
 
-/// Labels and annotations that say which run made an object, or how it came there.
-const MARKS: [&str; 3] =
-    [RUN_LABEL, "kubectl.kubernetes.io/last-applied-configuration", "deprecated.daemonset.template.generation"];
+/// Labels and annotations that say which run made an object, how it came there, or when it was last changed.
+const MARKS: [&str; 4] = [
+    RUN_LABEL,
+    "kubectl.kubernetes.io/last-applied-configuration",
+    "deprecated.daemonset.template.generation",
+    "endpoints.kubernetes.io/last-change-trigger-time",
+];
+
+/// Lists whose order says nothing: who came first is a matter of time.
+const UNORDERED: [&str; 2] = ["conditions", "endpoints"];
 
 /// What is written in place of text that differs from run to run.
 const TIME: &str = "<time>";
@@ -40,6 +47,8 @@ impl Names {
             (r"-[bcdfghjklmnpqrstvwxz2456789]{5}\b", "-*"),
             // Digests of what a name stands for, a uid among it.
             (r"\b[0-9a-f]{10}\b", "<digest>"),
+            // Those of templates, in the letters that digits are written with there.
+            (r"\b[4-9bcdf]{8,10}\b", "<digest>"),
         ];
         let compiled = patterns.into_iter().filter_map(|(pattern, instead)| Some((Regex::new(pattern).ok()?, instead)));
         Self { namespace: namespace.to_owned(), patterns: compiled.collect() }
@@ -90,10 +99,20 @@ fn walk(value: &Value, names: &Names) -> Value {
             // In order, whichever order a server writes them in.
             let sorted: BTreeMap<&String, &Value> =
                 fields.iter().filter(|(name, value)| *name != RUN_LABEL && !are_marks(value)).collect();
-            sorted.into_iter().map(|(name, value)| (name.clone(), walk(value, names))).collect()
+            sorted.into_iter().map(|(name, value)| (name.clone(), ordered(name, walk(value, names)))).collect()
         }
         other => other.clone(),
     }
+}
+
+/// A list in an order of its own where it has none.
+fn ordered(name: &str, mut value: Value) -> Value {
+    if let Value::Array(items) = &mut value
+        && UNORDERED.contains(&name)
+    {
+        items.sort_by_cached_key(|item| (item.get("type").map(Value::to_string), item.to_string()));
+    }
+    value
 }
 
 /// The taint that keeps Pods of others off a scenario's nodes, and the toleration that lets its own on. The label of the run,
@@ -148,6 +167,28 @@ mod tests {
         let template = |selector: Value| plain(&set(selector), &names)["spec"]["template"]["spec"].clone();
         assert_eq!(template(json!({RUN_LABEL: "0123456789"})), json!({}));
         assert_eq!(template(json!({RUN_LABEL: "0123456789", "disk": "ssd"})), json!({"nodeSelector": {"disk": "ssd"}}));
+    }
+
+    #[test]
+    fn who_was_there_first_is_no_part_of_a_list_without_an_order() {
+        let names = Names::new("s");
+        let of = |one: &str, other: &str| {
+            let conditions = json!([{"type": one, "status": "True"}, {"type": other, "status": "True"}]);
+            let endpoints = json!([{"nodeName": one}, {"nodeName": other}]);
+            plain(&json!({"status": {"conditions": conditions}, "endpoints": endpoints}), &names)
+        };
+        assert_eq!(of("Ready", "Served"), of("Served", "Ready"));
+        let args = plain(&json!({"args": ["b", "a"]}), &names);
+        assert_eq!(args, json!({"args": ["b", "a"]}));
+    }
+
+    #[test]
+    fn digests_of_templates_differ_with_the_run() {
+        let names = Names::new("s");
+        assert_eq!(names.plain("web-d67c775c-x1z2w"), "web-<digest>-x1z2w");
+        assert_eq!(names.plain("web-8d997b78f-bcd24"), "web-<digest>-*");
+        assert_eq!(names.plain("agent-76b8dcdbd"), names.plain("agent-6b9f8d7c5b"));
+        assert_eq!(names.plain("port 49160, version 1.2.3"), "port 49160, version 1.2.3");
     }
 
     #[test]

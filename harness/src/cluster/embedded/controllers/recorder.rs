@@ -157,3 +157,32 @@ impl Recorder {
         next(last.unwrap_or_else(|last| last))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use k8s_openapi::api::core::v1::Pod;
+    use kube::api::ListParams;
+    use slipway_apiserver::service::{ApiServer, Config, User};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_two_components_tell_of_one_object_at_the_same_instant_is_all_kept() {
+        let clock = Clock::starting_at(Timestamp::UNIX_EPOCH);
+        let server = ApiServer::new(Config { clock, ..Config::default() });
+        let client = Client::new(server.as_user(User::new("admin", ["system:masters"])), "default");
+        let metadata =
+            ObjectMeta { name: Some("web".to_owned()), namespace: Some("default".to_owned()), ..ObjectMeta::default() };
+        let pod = Pod { metadata, ..Pod::default() };
+        for (component, reason) in [("scheduler", "Scheduled"), ("kubelet", "Pulled"), ("another", "Killing")] {
+            let recorder = Recorder::new(client.clone(), clock, component, None);
+            recorder.event(&pod, Severity::Normal, reason, "").await;
+        }
+        let events: Api<Event> = Api::namespaced(client, "default");
+        let events = events.list(&ListParams::default()).await.unwrap().items;
+        let mut reasons: Vec<String> = events.into_iter().filter_map(|event| event.reason).collect();
+        reasons.sort();
+        assert_eq!(reasons, ["Killing", "Pulled", "Scheduled"]);
+    }
+}
