@@ -28,6 +28,7 @@ use thiserror::Error;
 
 pub use self::agent::programs;
 pub use self::built_in::{BuiltIn, LOG_TARGET, controllers, settings_schema};
+pub use self::command::Identity;
 pub use self::isolated::{Isolated, Provide};
 pub use self::on_cluster::{OnCluster, Placed};
 use crate::chain::chain;

@@ -10,25 +10,18 @@ use bytes::Bytes;
 use http::{Request, header};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper_util::rt::TokioIo;
-use k8s_openapi::api::authentication::v1::TokenRequest;
-use k8s_openapi::api::core::v1::ServiceAccount;
-use kube::Api;
-use kube::api::PostParams;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 
-use super::{BenchError, Memory, refused};
+use super::theatre::NAMESPACE;
+use super::{BenchError, Memory};
 use crate::cluster::Cluster;
-use crate::temporary::Directory;
+use crate::target::Identity;
 
 /// As much as is read of its metrics; they are a hundredth of it.
 const METRICS_BYTES_MAX: usize = 16 * 1024 * 1024;
-
-/// The kubeconfig that it is given.
-const KUBECONFIG: &str = "kubeconfig";
 
 /// How long it may take to stop.
 const STOPS_WITHIN: Duration = Duration::from_secs(30);
@@ -38,7 +31,7 @@ pub(super) struct Process {
     child: Child,
     metrics: SocketAddr,
     /// Removed with it.
-    _files: Directory,
+    _identity: Identity,
 }
 
 impl Process {
@@ -48,21 +41,19 @@ impl Process {
             let what = format!("{what} {}", operator.display());
             move |source| BenchError::Process { what, source }
         };
-        let admin = cluster.kubeconfig().await.map_err(failed("open the cluster for"))?;
-        let token = token(cluster, user).await?;
-        let files = kubeconfig(&admin, &token).map_err(failed("write a kubeconfig for"))?;
+        let identity = Identity::new(cluster, NAMESPACE, Some(account(user)?)).await?;
         let metrics = free_port().await.map_err(failed("find a port for"))?;
         let child = Command::new(operator)
             .args(["run", "--health-probe-bind-address=0", "--webhook-bind-address=0", "--metrics-secure=false"])
             .arg(format!("--metrics-bind-address={metrics}"))
             .args(["--log=warn", "--log-format=text"])
-            .env("KUBECONFIG", files.path().join(KUBECONFIG))
+            .env("KUBECONFIG", identity.kubeconfig())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .kill_on_drop(true)
             .spawn()
             .map_err(failed("start"))?;
-        Ok(Self { child, metrics, _files: files })
+        Ok(Self { child, metrics, _identity: identity })
     }
 
     /// What it holds.
@@ -111,47 +102,13 @@ impl Process {
     }
 }
 
-/// A token of a service account by its user's name.
-async fn token(cluster: &dyn Cluster, user: &str) -> Result<String, BenchError> {
+/// The namespace and the name of a service account, by its user's name.
+fn account(user: &str) -> Result<(&str, &str), BenchError> {
     let account = user.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':'));
-    let (namespace, name) = account.ok_or_else(|| BenchError::Operator(format!("{user} is no service account")))?;
-    let accounts: Api<ServiceAccount> = Api::namespaced(cluster.client(), namespace);
-    let issued = accounts.create_token_request(name, &PostParams::default(), &TokenRequest::default()).await;
-    let issued = issued.map_err(refused("make a token for", name))?;
-    let token = issued.status.and_then(|status| status.token);
-    token.ok_or_else(|| BenchError::Operator(format!("there is no token for {name}")))
-}
-
-/// The administrator's kubeconfig, with somebody else's token.
-fn kubeconfig(admin: &Path, token: &str) -> io::Result<Directory> {
-    let mut config: Value = serde_yaml::from_str(&std::fs::read_to_string(admin)?).map_err(io::Error::other)?;
-    for user in config["users"].as_array_mut().into_iter().flatten() {
-        user["user"] = json!({ "token": token });
-    }
-    let directory = Directory::new("operator")?;
-    directory.keep(KUBECONFIG, &config.to_string())?;
-    Ok(directory)
+    account.ok_or_else(|| BenchError::Operator(format!("{user} is no service account")))
 }
 
 /// A port that was free a moment ago.
 async fn free_port() -> io::Result<SocketAddr> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?.local_addr()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_user_of_a_kubeconfig_changes() {
-        let mut admin = tempfile::NamedTempFile::new().unwrap();
-        let text = "clusters: [{name: c, cluster: {server: 'https://127.0.0.1:1'}}]\n\
-                    users: [{name: admin, user: {token: secret, client-key-data: key}}]\n";
-        io::Write::write_all(&mut admin, text.as_bytes()).unwrap();
-        let written = kubeconfig(admin.path(), "theirs").unwrap();
-        let written: Value =
-            serde_json::from_str(&std::fs::read_to_string(written.path().join(KUBECONFIG)).unwrap()).unwrap();
-        assert_eq!(written["users"][0], json!({ "name": "admin", "user": { "token": "theirs" } }));
-        assert_eq!(written["clusters"][0]["cluster"]["server"], "https://127.0.0.1:1");
-    }
 }

@@ -1,4 +1,4 @@
-//! Whom the API server takes a command for, and the kubeconfig that makes it so.
+//! Whom the API server takes a program for, and the kubeconfig that makes it so.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -24,8 +24,8 @@ const KUBECONFIG: &str = "kubeconfig";
 /// The name of everything in the kubeconfig.
 const NAME: &str = "slipway";
 
-/// Who a command is.
-pub(super) struct Identity {
+/// Who a program is on a cluster.
+pub struct Identity {
     /// The kubeconfig, which only its owner can read. Removed with this.
     directory: Directory,
     /// The user's name.
@@ -34,13 +34,16 @@ pub(super) struct Identity {
 
 impl Identity {
     /// The kubeconfig's path.
-    pub(super) fn kubeconfig(&self) -> PathBuf {
+    pub fn kubeconfig(&self) -> PathBuf {
         self.directory.path().join(KUBECONFIG)
     }
 
     /// An identity on a cluster: a service account's, by namespace and name, or else the administrator's. The
-    /// kubeconfig's own namespace is the scenario's.
-    pub(super) async fn new(
+    /// kubeconfig's own namespace is this one.
+    ///
+    /// # Errors
+    /// When there is no kubeconfig, or no token of that service account.
+    pub async fn new(
         cluster: &dyn Cluster,
         namespace: &str,
         account: Option<(&str, &str)>,

@@ -20,7 +20,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
-use self::identity::Identity;
+pub use self::identity::Identity;
 use self::output::Output;
 use self::ready::Witnesses;
 pub(super) use self::ready::renews;
