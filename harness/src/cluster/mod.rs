@@ -32,13 +32,13 @@ pub trait Cluster: Send + Sync {
     /// A client with the rights of the given user.
     fn client_as(&self, user: &str, groups: &[String]) -> kube::Client;
 
-    /// A simulated node by name; none where the cluster has no such node, or it is not simulated.
+    /// A node of the scenario's by name; none where there is no such node, or it is the cluster's own.
     fn node(&self, name: &str) -> Option<Arc<dyn Node>>;
 
-    /// Adds a simulated node while the cluster runs; it is registered and ready when this returns.
+    /// Adds a node while the cluster runs; it is registered and ready when this returns.
     fn add_node(&self, spec: NodeSpec) -> BoxFuture<'_, Result<(), NodeError>>;
 
-    /// Switches a simulated node off and removes its Node object, as a cloud provider does; its machine is lost.
+    /// Switches a node off and removes its Node object, as a cloud provider does; its machine is lost.
     fn remove_node<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), NodeError>>;
 
     /// A kubeconfig with an administrator's rights, for programs outside this process; the cluster listens on a loopback
@@ -90,28 +90,31 @@ pub struct NodeError {
     pub source: Box<dyn std::error::Error + Send + Sync>,
 }
 
-/// A simulated node's machine, as a scenario may look at it.
+/// A node's machine, as a scenario may look at it. Simulated ones answer at once, real ones are asked.
 pub trait Node: Send + Sync {
     /// A file's content, by its path on the node.
     ///
     /// # Errors
     /// Those of the file system; a path that leaves the node's root is [`io::ErrorKind::PermissionDenied`].
-    fn read_file(&self, path: &str) -> io::Result<Vec<u8>>;
+    fn read_file<'a>(&'a self, path: &'a str) -> BoxFuture<'a, io::Result<Vec<u8>>>;
 
     /// A file's permission bits.
     ///
     /// # Errors
     /// As [`Node::read_file`].
-    fn file_mode(&self, path: &str) -> io::Result<u32>;
+    fn file_mode<'a>(&'a self, path: &'a str) -> BoxFuture<'a, io::Result<u32>>;
 
     /// The names in a directory, sorted.
     ///
     /// # Errors
     /// As [`Node::read_file`].
-    fn list_dir(&self, path: &str) -> io::Result<Vec<String>>;
+    fn list_dir<'a>(&'a self, path: &'a str) -> BoxFuture<'a, io::Result<Vec<String>>>;
 
     /// The link table as it is now, in the form scenarios write it in.
-    fn links(&self) -> Vec<LinkSpec>;
+    ///
+    /// # Errors
+    /// The node cannot be asked.
+    fn links(&self) -> BoxFuture<'_, io::Result<Vec<LinkSpec>>>;
 
     /// Counts every change of the node's files and links, so that whoever waits for one need not look again and again.
     fn changes(&self) -> watch::Receiver<u64>;

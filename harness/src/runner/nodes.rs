@@ -16,18 +16,22 @@ use crate::scenario::partial::{differences, project};
 
 /// Waits until a file is as described.
 pub(super) async fn expect_file(node: Arc<dyn Node>, file: &ExpectFile, limit: Duration) -> Result<(), Trouble> {
-    wait(&node, limit, || check_file(node.as_ref(), file, limit)).await
+    wait(&node, limit, async || check_file(node.as_ref(), file, limit).await).await
 }
 
 /// Waits until a link is as described.
 pub(super) async fn expect_link(node: Arc<dyn Node>, link: &ExpectLink, limit: Duration) -> Result<(), Trouble> {
-    wait(&node, limit, || check_link(node.as_ref(), link, limit)).await
+    wait(&node, limit, async || check_link(node.as_ref(), link, limit).await).await
 }
 
-async fn wait(node: &Arc<dyn Node>, limit: Duration, check: impl Fn() -> Result<(), Trouble>) -> Result<(), Trouble> {
+async fn wait(
+    node: &Arc<dyn Node>,
+    limit: Duration,
+    check: impl AsyncFn() -> Result<(), Trouble>,
+) -> Result<(), Trouble> {
     let mut changes = node.changes();
     let waiting = async {
-        while check().is_err() {
+        while check().await.is_err() {
             if changes.changed().await.is_err() {
                 // The node is gone and will not change any more.
                 std::future::pending::<()>().await;
@@ -36,18 +40,19 @@ async fn wait(node: &Arc<dyn Node>, limit: Duration, check: impl Fn() -> Result<
     };
     match tokio::time::timeout(limit, waiting).await {
         Ok(()) => Ok(()),
-        Err(_) => check(),
+        Err(_) => check().await,
     }
 }
 
-fn check_file(node: &dyn Node, file: &ExpectFile, limit: Duration) -> Result<(), Trouble> {
+async fn check_file(node: &dyn Node, file: &ExpectFile, limit: Duration) -> Result<(), Trouble> {
     let place = format!("{} on {}", file.path, file.node);
     if file.absent {
-        let found = matching(node, &file.path);
+        let found = matching(node, &file.path).await;
+        let found = found.map_err(|error| Trouble::new(format!("cannot look for {place}: {error}")))?;
         return match found.first() {
             None => Ok(()),
             Some(first) => {
-                let content = node.read_file(first).unwrap_or_default();
+                let content = node.read_file(first).await.unwrap_or_default();
                 let lines = String::from_utf8_lossy(&content).lines().map(str::to_owned).collect();
                 let message =
                     format!("{} on {} was still there after {}", found.join(", "), file.node, super::span(limit));
@@ -55,11 +60,11 @@ fn check_file(node: &dyn Node, file: &ExpectFile, limit: Duration) -> Result<(),
             }
         };
     }
-    let content = match node.read_file(&file.path) {
+    let content = match node.read_file(&file.path).await {
         Ok(content) => String::from_utf8_lossy(&content).into_owned(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let directory = file.path.rsplit_once('/').map_or("/", |(directory, _)| directory);
-            let beside = node.list_dir(directory).unwrap_or_default();
+            let beside = node.list_dir(directory).await.unwrap_or_default();
             return Err(Trouble::new(format!("{place} did not appear {}", within(limit)))
                 .with(format!("in {directory} there are"), beside));
         }
@@ -77,7 +82,7 @@ fn check_file(node: &dyn Node, file: &ExpectFile, limit: Duration) -> Result<(),
         return Err(Trouble::new(message).with("actual", content.lines().map(str::to_owned).collect()));
     }
     let wanted = file.mode.as_deref().and_then(|mode| u32::from_str_radix(mode, 8).ok());
-    match (wanted, node.file_mode(&file.path)) {
+    match (wanted, node.file_mode(&file.path).await) {
         (Some(wanted), Ok(mode)) if mode & 0o7777 != wanted => Err(Trouble::new(format!(
             "{place} had the mode {:04o}, not {wanted:04o}, after {}",
             mode & 0o7777,
@@ -89,19 +94,21 @@ fn check_file(node: &dyn Node, file: &ExpectFile, limit: Duration) -> Result<(),
 }
 
 /// The files that a path means, in whose last part `*` stands for anything.
-fn matching(node: &dyn Node, path: &str) -> Vec<String> {
+async fn matching(node: &dyn Node, path: &str) -> io::Result<Vec<String>> {
     let (directory, pattern) = path.rsplit_once('/').unwrap_or(("", path));
     let directory = if directory.is_empty() { "/" } else { directory };
-    node.list_dir(directory)
-        .unwrap_or_default()
-        .into_iter()
-        .filter(|name| glob(pattern, name))
-        .map(|name| format!("{}/{name}", directory.trim_end_matches('/')))
-        .collect()
+    let names = match node.list_dir(directory).await {
+        // What is not there holds nothing. That a node cannot be asked does not mean that it has no such file.
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Vec::new(),
+        names => names?,
+    };
+    let found = names.into_iter().filter(|name| glob(pattern, name));
+    Ok(found.map(|name| format!("{}/{name}", directory.trim_end_matches('/'))).collect())
 }
 
-fn check_link(node: &dyn Node, expected: &ExpectLink, limit: Duration) -> Result<(), Trouble> {
-    let links = node.links();
+async fn check_link(node: &dyn Node, expected: &ExpectLink, limit: Duration) -> Result<(), Trouble> {
+    let links = node.links().await;
+    let links = links.map_err(|error| Trouble::new(format!("cannot read the links of {}: {error}", expected.node)))?;
     let found = links.iter().find(|link| expected.link.selects(link));
     let which = expected.link.name.as_ref().or(expected.link.mac.as_ref()).cloned().unwrap_or_default();
     match (found, expected.absent) {
@@ -155,6 +162,10 @@ fn quoted(texts: &[&str]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::future::ready;
+
+    use futures::FutureExt;
+    use futures::future::BoxFuture;
     use tokio::sync::watch;
 
     use super::*;
@@ -168,20 +179,21 @@ mod tests {
     }
 
     impl Node for Fake {
-        fn read_file(&self, _: &str) -> io::Result<Vec<u8>> {
-            self.content.lock().unwrap().map(|text| text.as_bytes().to_vec()).ok_or(io::ErrorKind::NotFound.into())
+        fn read_file<'a>(&'a self, _: &'a str) -> BoxFuture<'a, io::Result<Vec<u8>>> {
+            let content = self.content.lock().unwrap().map(|text| text.as_bytes().to_vec());
+            ready(content.ok_or(io::ErrorKind::NotFound.into())).boxed()
         }
 
-        fn file_mode(&self, _: &str) -> io::Result<u32> {
-            Ok(0o100_600)
+        fn file_mode<'a>(&'a self, _: &'a str) -> BoxFuture<'a, io::Result<u32>> {
+            ready(Ok(0o100_600)).boxed()
         }
 
-        fn list_dir(&self, _: &str) -> io::Result<Vec<String>> {
-            Ok(self.content.lock().unwrap().map(|_| "91-multinic1.yaml".to_owned()).into_iter().collect())
+        fn list_dir<'a>(&'a self, _: &'a str) -> BoxFuture<'a, io::Result<Vec<String>>> {
+            ready(Ok(self.content.lock().unwrap().map(|_| "91-multinic1.yaml".to_owned()).into_iter().collect())).boxed()
         }
 
-        fn links(&self) -> Vec<LinkSpec> {
-            self.links.clone()
+        fn links(&self) -> BoxFuture<'_, io::Result<Vec<LinkSpec>>> {
+            ready(Ok(self.links.clone())).boxed()
         }
 
         fn changes(&self) -> watch::Receiver<u64> {

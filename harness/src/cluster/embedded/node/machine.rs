@@ -1,7 +1,10 @@
 //! One node's machine: its root directory, its network and what it says about itself.
 
+use std::future::ready;
 use std::io;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use thiserror::Error;
 use tokio::sync::watch;
 
@@ -145,20 +148,20 @@ impl Machine {
 }
 
 impl Node for Machine {
-    fn read_file(&self, path: &str) -> io::Result<Vec<u8>> {
-        self.files.read(path)
+    fn read_file<'a>(&'a self, path: &'a str) -> BoxFuture<'a, io::Result<Vec<u8>>> {
+        ready(self.files.read(path)).boxed()
     }
 
-    fn file_mode(&self, path: &str) -> io::Result<u32> {
-        self.files.mode(path)
+    fn file_mode<'a>(&'a self, path: &'a str) -> BoxFuture<'a, io::Result<u32>> {
+        ready(self.files.mode(path)).boxed()
     }
 
-    fn list_dir(&self, path: &str) -> io::Result<Vec<String>> {
-        self.files.list(path)
+    fn list_dir<'a>(&'a self, path: &'a str) -> BoxFuture<'a, io::Result<Vec<String>>> {
+        ready(self.files.list(path)).boxed()
     }
 
-    fn links(&self) -> Vec<LinkSpec> {
-        self.network.look(describe)
+    fn links(&self) -> BoxFuture<'_, io::Result<Vec<LinkSpec>>> {
+        ready(Ok(self.network.look(describe))).boxed()
     }
 
     fn changes(&self) -> watch::Receiver<u64> {

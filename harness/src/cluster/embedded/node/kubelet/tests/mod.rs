@@ -133,9 +133,9 @@ async fn a_file_on_a_host_path_lands_on_the_node_and_one_beside_it_is_lost() {
     .await;
     until(&api, |pod| phase(pod) == "Succeeded").await;
     let node = cluster.node("n1").expect("the node");
-    assert_eq!(node.read_file("/etc/netplan/91-x.yaml").expect("the file"), b"kept");
-    assert_eq!(node.file_mode("/etc/netplan/91-x.yaml").expect("the file"), 0o600);
-    assert!(node.read_file("/etc/lost.yaml").is_err(), "what is not mounted does not reach the node");
+    assert_eq!(node.read_file("/etc/netplan/91-x.yaml").await.expect("the file"), b"kept");
+    assert_eq!(node.file_mode("/etc/netplan/91-x.yaml").await.expect("the file"), 0o600);
+    assert!(node.read_file("/etc/lost.yaml").await.is_err(), "what is not mounted does not reach the node");
     cluster.stop().await;
 }
 
