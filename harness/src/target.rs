@@ -10,6 +10,7 @@ mod fit;
 mod in_process;
 mod install;
 mod isolated;
+mod machines;
 mod manifests;
 mod on_cluster;
 mod teller;

@@ -149,10 +149,11 @@ impl ClusterSettings {
         !matches!(self, Self::Embedded)
     }
 
-    /// How long a scenario may wait for a cluster of its own before it begins.
+    /// How long a scenario may wait for a cluster and for nodes of its own before it begins.
     pub fn start_up(&self) -> Duration {
         match self {
-            Self::K3s { settings, isolate: IsolateArg::Cluster } => settings.patience,
+            Self::K3s { settings, isolate: IsolateArg::Run } => settings.patience,
+            Self::K3s { settings, isolate: IsolateArg::Cluster } => settings.patience.saturating_mul(2),
             _ => Duration::ZERO,
         }
     }

@@ -2,15 +2,20 @@
 //! alive what is behind it, and removes what it made when it is stopped or dropped.
 
 use std::error::Error;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use kube::Client;
 use kube::config::Kubeconfig;
 
 use crate::temporary::Directory;
+
+use super::Node;
+use crate::scenario::node::NodeSpec;
 
 /// The label of everything that a run makes on such a cluster; its value is the run's id.
 pub const RUN_LABEL: &str = "slipway.dev/run";
@@ -27,6 +32,8 @@ pub struct Access {
     /// The address at which the cluster's API server reaches this process, for webhooks, with port 0 where any that is
     /// free will do; none where it does not reach it.
     pub callback: Option<SocketAddr>,
+    /// Who makes scenarios' nodes real; simulated ones join where there is nobody.
+    pub nodes: Option<Arc<dyn RealNodes>>,
 }
 
 impl Access {
@@ -42,13 +49,28 @@ impl Access {
     }
 }
 
+/// Whatever went wrong.
+pub type Trouble = Box<dyn Error + Send + Sync>;
+
+/// Makes nodes of a cluster that are machines with kubelets of their own. What it made goes with it.
+pub trait RealNodes: fmt::Debug + Send + Sync {
+    /// Makes a node as it is described; it is registered and ready when this returns.
+    fn add(self: Arc<Self>, spec: NodeSpec) -> BoxFuture<'static, Result<Arc<dyn Node>, Trouble>>;
+
+    /// Removes a node with its machine; it need not be there any more.
+    fn remove(self: Arc<Self>, name: String) -> BoxFuture<'static, Result<(), Trouble>>;
+
+    /// Whether images were brought for what runs on them.
+    fn have_images(&self) -> bool;
+}
+
 /// What a run's cluster comes from: started once, shared by its scenarios.
 pub trait Provider: Send + Sync {
     /// The way into its cluster.
     fn access(&self) -> Access;
 
     /// Removes what it made.
-    fn stop(self: Box<Self>) -> BoxFuture<'static, Result<(), Box<dyn Error + Send + Sync>>>;
+    fn stop(self: Box<Self>) -> BoxFuture<'static, Result<(), Trouble>>;
 }
 
 /// A kubeconfig for programs of other processes, with the one context that may be used. It goes when this is dropped.
@@ -109,6 +131,7 @@ mod tests {
             config: kube::Config::new("https://kind".parse().unwrap()),
             context: "kind-a".to_owned(),
             callback: None,
+            nodes: None,
         };
         let passage = Passage::open(&access).unwrap();
         let copy = passage.kubeconfig();

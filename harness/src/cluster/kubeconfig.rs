@@ -173,7 +173,7 @@ async fn find(settings: &Settings) -> Result<Access, KubeconfigError> {
                 context: context.clone(),
                 source: source.into(),
             })?;
-            return Ok(Access { kubeconfig: path.clone(), config, context, callback: settings.callback });
+            return Ok(Access { kubeconfig: path.clone(), config, context, callback: settings.callback, nodes: None });
         }
     }
     let advice = nearest(&context, there.iter().map(String::as_str));

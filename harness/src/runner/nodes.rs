@@ -189,7 +189,8 @@ mod tests {
         }
 
         fn list_dir<'a>(&'a self, _: &'a str) -> BoxFuture<'a, io::Result<Vec<String>>> {
-            ready(Ok(self.content.lock().unwrap().map(|_| "91-multinic1.yaml".to_owned()).into_iter().collect())).boxed()
+            ready(Ok(self.content.lock().unwrap().map(|_| "91-multinic1.yaml".to_owned()).into_iter().collect()))
+                .boxed()
         }
 
         fn links(&self) -> BoxFuture<'_, io::Result<Vec<LinkSpec>>> {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::machines::{self, Machines};
 use crate::scenario::duration::Span;
 use crate::scenario::plan::{Action, Plan};
 
@@ -18,6 +19,8 @@ pub(super) struct Offer {
     pub(super) callback: bool,
     /// Whether the operator is one that runs there already.
     pub(super) deployed: bool,
+    /// What its nodes would be.
+    pub(super) nodes: Machines,
 }
 
 /// Why a scenario cannot run there; none where it can.
@@ -28,8 +31,8 @@ pub(super) fn misfit(plan: &Plan, offer: Offer) -> Option<String> {
     if let Some(why) = &plan.needs.virtual_time {
         return Some(format!("needs virtual time: {why}"));
     }
-    if let Some(why) = &plan.needs.pod_access {
-        return Some(format!("needs an API server that reaches into Pods of simulated nodes: {why}"));
+    if let Some(why) = machines::misfit(plan, offer.nodes) {
+        return Some(why);
     }
     let passes: Duration = plan.steps.iter().map(|step| step.action.duration()).sum();
     if passes > REAL_TIME_MAX {
@@ -54,7 +57,7 @@ pub(super) fn misfit(plan: &Plan, offer: Offer) -> Option<String> {
         Offer { deployed: true, .. } if reads => {
             Some("it reads the operator's metrics, which is not ours there".to_owned())
         }
-        Offer { callback: false, deployed: false } if drains && evicts => Some(
+        Offer { callback: false, deployed: false, .. } if drains && evicts => Some(
             "its evictions are asked about by webhook, and the API server cannot reach this process: say at which \
              address it does with --callback IP"
                 .to_owned(),
@@ -64,14 +67,14 @@ pub(super) fn misfit(plan: &Plan, offer: Offer) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::cli::commands::vocabulary;
     use crate::scenario::load::load;
 
-    const ALL: Offer = Offer { callback: true, deployed: false };
+    const ALL: Offer = Offer { callback: true, deployed: false, nodes: Machines::Simulated };
 
-    fn plan(rest: &str) -> Plan {
+    pub(in crate::target) fn plan(rest: &str) -> Plan {
         let directory = tempfile::tempdir().unwrap();
         let head = "apiVersion: slipway.dev/v1alpha1\nkind: Scenario\nmetadata: {name: a}\n";
         std::fs::write(directory.path().join("a.yaml"), format!("{head}{rest}\n")).unwrap();

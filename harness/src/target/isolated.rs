@@ -10,6 +10,7 @@ use futures::future::BoxFuture;
 use tokio::sync::Mutex;
 
 use super::fit::{Offer, misfit};
+use super::machines::Machines;
 use super::{OnCluster, Placed, RaiseError, Raised, Remains, Stage, Terms};
 use crate::chain::chain;
 use crate::cluster::access::Provider;
@@ -44,7 +45,8 @@ impl Isolated {
 
     async fn start(&self, plan: &Plan, terms: Terms) -> Result<Raised, RaiseError> {
         // A cluster is not started only to find that it does not do.
-        if let Some(why) = misfit(plan, Offer { callback: true, deployed: self.placed == Placed::Deployed }) {
+        let deployed = self.placed == Placed::Deployed;
+        if let Some(why) = misfit(plan, Offer { callback: true, deployed, nodes: Machines::Unknown }) {
             return Err(RaiseError::NotHere(why));
         }
         let provider = (self.provide)().await.map_err(RaiseError::because("start a cluster for it"))?;

@@ -4,8 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::FutureExt;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, FutureExt, try_join_all};
 use kube::Client;
 use slipway_operator::kit::clock::Clock as OperatorClock;
 use slipway_operator::runtime::rbac::NAMESPACE;
@@ -15,12 +14,14 @@ use super::callback::Callback;
 use super::fit::{Offer, misfit};
 use super::in_process::{InProcess, settings};
 use super::install::{Asked, Installer};
+use super::machines::Machines;
 use super::{Operator, RaiseError, Raised, Remains, Stage, Terms, agent, can_isolate, command, deployed, finalizers};
 use crate::chain::chain;
 use crate::cluster::Cluster;
 use crate::cluster::access::Access;
 use crate::cluster::foreign::sweep::{Made, Rank, Sweeper};
 use crate::cluster::foreign::{self, claim};
+use crate::scenario::node::NodeSpec;
 use crate::scenario::operator::Which;
 use crate::scenario::plan::Plan;
 use crate::sim::seed::RunId;
@@ -71,7 +72,11 @@ impl OnCluster {
 
     async fn raise(&self, plan: &Plan, terms: Terms) -> Result<Raised, RaiseError> {
         let callback = self.access.callback;
-        let offer = Offer { callback: callback.is_some(), deployed: self.placed == Placed::Deployed };
+        let nodes = match &self.access.nodes {
+            Some(nodes) => Machines::Real { images: nodes.have_images() },
+            None => Machines::Simulated,
+        };
+        let offer = Offer { callback: callback.is_some(), deployed: self.placed == Placed::Deployed, nodes };
         if let Some(why) = misfit(plan, offer) {
             return Err(RaiseError::NotHere(why));
         }
@@ -119,10 +124,8 @@ impl OnCluster {
             }
             None => None,
         };
-        for node in &plan.nodes {
-            let joined = cluster.join(node.clone()).await;
-            joined.map_err(RaiseError::because(format!("add the node {}", node.name)))?;
-        }
+        // Real ones take their time, all at once.
+        try_join_all(plan.nodes.iter().map(|node| add(&cluster, node))).await?;
         Ok(Raised { cluster, operator, namespace })
     }
 
@@ -189,7 +192,11 @@ impl OnCluster {
             callback.close().await;
         }
         let rest = self.made(&sweeper).await?;
+        let (nodes, rest): (Vec<Made>, Vec<Made>) = rest.into_iter().partition(|one| one.rank == Rank::Node);
         stays.extend(sweeper.remove(&rest, PATIENCE).await);
+        // A real one would register itself again.
+        stays.extend(current.cluster.dismiss().await);
+        stays.extend(sweeper.remove(&nodes, PATIENCE).await);
         stays.sort();
         stays.dedup();
         if stays.is_empty() { Ok(()) } else { Err(self.remains("what it made on the cluster does not go", stays)) }
@@ -233,6 +240,11 @@ impl Stage for OnCluster {
     fn farewell(&self) -> Duration {
         FAREWELL
     }
+}
+
+async fn add(cluster: &foreign::Cluster, node: &NodeSpec) -> Result<(), RaiseError> {
+    let joined = cluster.join(node.clone()).await;
+    joined.map_err(RaiseError::because(format!("add the node {}", node.name)))
 }
 
 /// A namespace that nobody else has.

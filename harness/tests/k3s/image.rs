@@ -8,13 +8,13 @@ use std::sync::OnceLock;
 
 use libtest_mimic::Failed;
 
-use super::engine::docker;
+use super::engine::{self, docker};
 
 /// The name of all of them; tags tell them apart, and those of one test process from another's.
 const NAME: &str = "slipway-test/k3s";
 
-/// What `k3s.sh` is written in.
-const APPLETS: [&str; 8] = ["sh", "sleep", "sed", "mkdir", "mv", "chmod", "kill", "cat"];
+/// What `k3s.sh` is written in, and what nodes are asked with.
+const APPLETS: [&str; 12] = ["sh", "sleep", "sed", "mkdir", "mv", "chmod", "kill", "cat", "wget", "stat", "ls", "grep"];
 
 /// Why no image can be made, if none can.
 pub(super) fn lacking() -> Option<String> {
@@ -27,6 +27,13 @@ pub(super) fn lacking() -> Option<String> {
     // Only without libraries it runs in an image that has none.
     missing.or_else(|| {
         ldd(&which("busybox")?).ok().filter(|it| !it.is_empty()).map(|_| "busybox is not static".to_owned())
+    })
+}
+
+/// Why there can be no real nodes, if there can be none.
+pub(super) fn lacking_for_nodes() -> Option<String> {
+    lacking().or_else(|| which("ip").is_none().then(|| "ip (iproute2) is not to be had".to_owned())).or_else(|| {
+        engine::socket().is_none().then(|| "the Docker engine is not at a socket of this machine".to_owned())
     })
 }
 
@@ -64,12 +71,15 @@ fn base() -> Result<String, Failed> {
     for applet in APPLETS {
         symlink("busybox", inside(&format!("bin/{applet}")))?;
     }
-    let program = env!("CARGO_BIN_EXE_slipway");
-    fs::copy(program, inside("bin/slipway"))?;
-    for library in ldd(program)? {
-        let there = inside(&library);
-        fs::create_dir_all(there.parent().ok_or("a library in no directory")?)?;
-        fs::copy(&library, there)?;
+    let ip = which("ip").map(|ip| (ip, "bin/ip"));
+    let slipway = (env!("CARGO_BIN_EXE_slipway").to_owned(), "bin/slipway");
+    for (program, there) in ip.into_iter().chain([slipway]) {
+        fs::copy(&program, inside(there))?;
+        for library in ldd(&program)? {
+            let there = inside(&library);
+            fs::create_dir_all(there.parent().ok_or("a library in no directory")?)?;
+            fs::copy(&library, there)?;
+        }
     }
     fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/k3s/k3s.sh"), inside("bin/k3s"))?;
     fs::set_permissions(inside("bin/k3s"), fs::Permissions::from_mode(0o755))?;

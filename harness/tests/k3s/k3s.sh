@@ -1,12 +1,59 @@
 #!/bin/sh
 # Stands in for k3s's program in an image that needs no download: it takes the flags of `k3s server` that we pass, runs an
-# API server on the port they name, and writes a kubeconfig where k3s does, as k3s does. K3S_TEST makes it misbehave.
+# API server on the port they name, and writes a kubeconfig where k3s does, as k3s does. As `k3s agent` it registers the
+# node that its flags describe, with the token that it is given, and says what its own /etc/os-release says. K3S_TEST makes
+# it misbehave.
 set -eu
 die() { echo "level=fatal msg=\"$*\"" >&2; exit 1; }
 
+# Where the server is without TLS, which busybox has too little of.
+PLAIN=6080
+
+# Becomes a node of the server.
+join() {
+    server= name= taints=
+    for flag; do
+        case $flag in
+            --server=https://*:6443) server=${flag#*://} server=${server%:*} ;;
+            --node-name=*) name=${flag#*=} ;;
+            --node-taint=*) taints="$taints${taints:+,}$(taint "${flag#*=}")" ;;
+            *) die "flag provided but not defined: $flag" ;;
+        esac
+    done
+    echo "level=info msg=\"Starting k3s agent $name of $server\"" >&2
+    [ "${K3S_TEST:-}" != agent-dies ] || die "failed to start containerd: no space left on device"
+    [ "$(cat /etc/rancher/node/password)" = "$K3S_TOKEN" ] || die "Node password rejected, duplicate hostname"
+    ready=True message=
+    [ "${K3S_TEST:-}" != agent-idles ] || ready=False message="container runtime network not ready"
+    . /etc/os-release
+    node="{\"apiVersion\":\"v1\",\"kind\":\"Node\",\"metadata\":{\"name\":\"$name\"},\"spec\":{\"taints\":[$taints]},\"status\":{
+        \"conditions\":[{\"type\":\"Ready\",\"status\":\"$ready\",\"message\":\"$message\"}],
+        \"nodeInfo\":{\"osImage\":\"$PRETTY_NAME\",\"architecture\":\"amd64\",\"bootID\":\"\",\"containerRuntimeVersion\":\"\",
+            \"kernelVersion\":\"\",\"kubeProxyVersion\":\"\",\"kubeletVersion\":\"\",\"machineID\":\"\",\"operatingSystem\":\"linux\",\"systemUUID\":\"\"}}}"
+    until wget -q -O /dev/null --header "Authorization: Bearer $K3S_TOKEN" --header "Content-Type: application/json" \
+        --post-data "$node" "http://$server:$PLAIN/api/v1/nodes"; do
+        sleep 0.2
+    done
+    echo "level=info msg=\"Registered node $name\"" >&2
+    exec sleep 3600
+}
+
+# KEY=VALUE:EFFECT or KEY:EFFECT, as JSON.
+taint() {
+    effect=${1##*:} rest=${1%:*}
+    case $rest in
+        *=*) echo "{\"key\":\"${rest%%=*}\",\"value\":\"${rest#*=}\",\"effect\":\"$effect\"}" ;;
+        *) echo "{\"key\":\"$rest\",\"effect\":\"$effect\"}" ;;
+    esac
+}
+
 command=${1:-agent}
 [ $# -eq 0 ] || shift
-[ "$command" = server ] || die "this image runs servers only, not: $command"
+case $command in
+    server) ;;
+    agent) join "$@" ;;
+    *) die "no such command: $command" ;;
+esac
 
 agent=yes
 port=6443
@@ -32,7 +79,7 @@ esac
 nodes=
 [ "$agent" = yes ] || nodes=--no-nodes
 
-slipway serve --https "0.0.0.0:$port" --kubeconfig /tmp/kubeconfig $nodes &
+SLIPWAY_ADMIN_TOKEN=$K3S_TOKEN slipway serve --https "0.0.0.0:$port" --http "0.0.0.0:$PLAIN" --kubeconfig /tmp/kubeconfig $nodes &
 serving=$!
 trap 'kill "$serving"' TERM INT
 until [ -s /tmp/kubeconfig ]; do

@@ -6,6 +6,7 @@
 
 mod engine;
 mod image;
+mod nodes;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -76,7 +77,13 @@ fn with_engine(lacking: Option<&str>) -> Vec<Trial> {
     if let Some(lacking) = lacking {
         println!("skipped {} cases: {lacking}", cases.len());
     }
-    cases.into_iter().map(|(name, case)| Trial::test(name, case).with_ignored_flag(lacking.is_some())).collect()
+    let lacking_for_nodes = image::lacking_for_nodes();
+    if let (None, Some(lacking)) = (lacking, &lacking_for_nodes) {
+        println!("skipped {} cases of real nodes: {lacking}", nodes::CASES.len());
+    }
+    let trial = |(name, case): (&str, Case), ignored| Trial::test(name, case).with_ignored_flag(ignored);
+    let trials = cases.into_iter().map(|one| trial(one, lacking.is_some()));
+    trials.chain(nodes::CASES.into_iter().map(|one| trial(one, lacking_for_nodes.is_some()))).collect()
 }
 
 /// `slipway run --cluster k3s` of one scenario.
@@ -85,10 +92,14 @@ fn run(arguments: &[&str]) -> Result<(tempfile::TempDir, Command), Failed> {
 }
 
 fn scenario(greeting: &str, within: &str, arguments: &[&str]) -> Result<(tempfile::TempDir, Command), Failed> {
+    let greeting = if greeting == "Hello*" { "\"Hello, world!\"" } else { greeting };
+    of_file(&GREETED.replace("GREETING", greeting).replace("WITHIN", within), arguments)
+}
+
+fn of_file(text: &str, arguments: &[&str]) -> Result<(tempfile::TempDir, Command), Failed> {
     let directory = tempfile::tempdir()?;
     let file = directory.path().join("greeted.yaml");
-    let greeting = if greeting == "Hello*" { "\"Hello, world!\"" } else { greeting };
-    fs::write(&file, GREETED.replace("GREETING", greeting).replace("WITHIN", within))?;
+    fs::write(&file, text)?;
     let mut command = Command::new(env!("CARGO_BIN_EXE_slipway"));
     command.arg("run").arg(&file).args(["--no-sli", "--cluster", "k3s"]).args(arguments);
     command.current_dir(directory.path()).env("NO_COLOR", "1").stdin(Stdio::null());

@@ -29,7 +29,7 @@ use super::node::program::Programs;
 use super::node::tcp::{Medium, Tcp};
 use super::node::{images, lease, registration};
 use crate::cluster::Connection;
-use crate::scenario::node::{Isolation, NodeSpec, TaintSpec};
+use crate::scenario::node::{Isolation, NodeSpec};
 
 /// Where clients of Services come from: outside of the cluster.
 const CLIENTS: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10));
@@ -46,10 +46,8 @@ pub(in crate::cluster) struct FleetConfig {
     pub(in crate::cluster) isolation: Isolation,
     /// How often each node renews its Lease; none keeps no Leases.
     pub(in crate::cluster) lease_renewal: Option<Duration>,
-    /// Labels of every Node and Lease.
+    /// Labels of every Lease.
     pub(in crate::cluster) labels: BTreeMap<String, String>,
-    /// Taints of every Node.
-    pub(in crate::cluster) taints: Vec<TaintSpec>,
     /// The cache of all Pods, where there is one.
     pub(in crate::cluster) pods: Option<Informer<Pod>>,
 }
@@ -124,9 +122,7 @@ impl Fleet {
     }
 
     /// Builds a node's machine and makes it part of the cluster: registered and ready when this returns.
-    pub(in crate::cluster) async fn join(&self, client: Client, mut spec: NodeSpec) -> Result<(), FleetError> {
-        spec.labels.extend(self.config.labels.clone());
-        spec.taints.extend(self.config.taints.iter().cloned());
+    pub(in crate::cluster) async fn join(&self, client: Client, spec: NodeSpec) -> Result<(), FleetError> {
         let machine = Arc::new(Machine::new(spec, self.config.isolation)?);
         let name = machine.spec().name.clone();
         let number = {

@@ -150,7 +150,6 @@ impl Cluster {
             isolation: config.isolation,
             lease_renewal: config.lease_renewal,
             labels: BTreeMap::new(),
-            taints: Vec::new(),
             pods: Some(pods.clone()),
         });
         server.set_pod_gateway(Arc::new(fleet.gateway()));

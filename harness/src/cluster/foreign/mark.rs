@@ -3,7 +3,15 @@
 use serde_json::{Value, json};
 
 use crate::cluster::access::RUN_LABEL;
+use crate::scenario::node::{NodeSpec, TaintSpec};
 use crate::sim::seed::RunId;
+
+/// Makes a node the run's, and keeps other people's Pods off it.
+pub(super) fn node(spec: &mut NodeSpec, run: &RunId) {
+    spec.labels.insert(RUN_LABEL.to_owned(), run.0.clone());
+    let effect = "NoSchedule".to_owned();
+    spec.taints.push(TaintSpec { key: RUN_LABEL.to_owned(), value: run.0.clone(), effect });
+}
 
 /// Puts the run's label on an object.
 pub(super) fn label(manifest: &mut Value, run: &RunId) {

@@ -1,4 +1,5 @@
-//! A cluster on somebody else's API server: its scheduler and its controllers, with our simulated nodes among its own.
+//! A cluster on somebody else's API server: its scheduler and its controllers, with our nodes among its own: simulated ones,
+//! or real ones where whoever provides the cluster makes such.
 //!
 //! What is made carries the run's label ([`RUN_LABEL`]), and what is there before us is neither changed nor removed.
 //! Our nodes carry the label and a taint of the same name: other people's Pods stay off, but for those that tolerate
@@ -14,10 +15,10 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures::future::{BoxFuture, FutureExt, TryFutureExt};
+use futures::future::{BoxFuture, FutureExt, TryFutureExt, join_all};
 use http::header::HeaderValue;
 use http::{HeaderName, Request};
 use kube::api::DynamicObject;
@@ -26,13 +27,14 @@ use kube::{Api, Client};
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
-use super::access::{Access, Passage, RUN_LABEL};
-use super::embedded::fleet::{Fleet, FleetConfig, FleetError};
+use super::access::{Access, Passage, RUN_LABEL, Trouble};
+use super::embedded::fleet::{Fleet, FleetConfig};
 use super::embedded::node::program::Programs;
 use super::embedded::node::tcp::Medium;
 use super::embedded::system_clock;
 use super::{Connection, NodeError};
-use crate::scenario::node::{Isolation, NodeSpec, TaintSpec};
+use crate::chain::chain;
+use crate::scenario::node::{Isolation, NodeSpec};
 use crate::sim::seed::RunId;
 use crate::sli::observed::Recorder;
 
@@ -45,6 +47,8 @@ pub struct Cluster {
     run: RunId,
     client: Client,
     fleet: Fleet,
+    /// The real nodes by name, with those that are on their way.
+    real: Mutex<BTreeMap<String, Option<Arc<dyn super::Node>>>>,
     /// Made when a program of another process wants in.
     passage: OnceCell<Passage>,
 }
@@ -64,27 +68,58 @@ impl Cluster {
             isolation,
             lease_renewal: Some(LEASE_RENEWAL),
             labels: BTreeMap::from([(RUN_LABEL.to_owned(), run.0.clone())]),
-            taints: vec![TaintSpec {
-                key: RUN_LABEL.to_owned(),
-                value: run.0.clone(),
-                effect: "NoSchedule".to_owned(),
-            }],
             pods: None,
         });
-        Ok(Self { access, run, client, fleet, passage: OnceCell::new() })
+        Ok(Self { access, run, client, fleet, real: Mutex::default(), passage: OnceCell::new() })
     }
 
-    /// Makes a simulated node part of the cluster.
+    /// Makes a node part of the cluster.
     ///
     /// # Errors
-    /// See `FleetError`.
-    pub async fn join(&self, spec: NodeSpec) -> Result<(), FleetError> {
-        self.fleet.join(self.client.clone(), spec).await
+    /// It cannot be made as it is described, or the cluster does not take it.
+    pub async fn join(&self, mut spec: NodeSpec) -> Result<(), Trouble> {
+        mark::node(&mut spec, &self.run);
+        let Some(nodes) = &self.access.nodes else {
+            return Ok(self.fleet.join(self.client.clone(), spec).await?);
+        };
+        let name = spec.name.clone();
+        // Known before it is there: whoever stops waiting for it must be able to remove it.
+        self.real().entry(name.clone()).or_default();
+        let node = Arc::clone(nodes).add(spec).await?;
+        self.real().insert(name, Some(node));
+        Ok(())
     }
 
     /// The names of our nodes.
     pub fn nodes(&self) -> Vec<String> {
-        self.fleet.names()
+        let mut names = self.fleet.names();
+        names.extend(self.real().keys().cloned());
+        names
+    }
+
+    /// Removes the real nodes; simulated ones go by themselves. What stays is said.
+    pub async fn dismiss(&self) -> Vec<String> {
+        let names: Vec<String> = self.real().keys().cloned().collect();
+        let parted = join_all(names.iter().map(|name| self.part(name))).await;
+        let stays = names.iter().zip(parted).filter_map(|(name, parted)| parted.err().map(|error| (name, error)));
+        stays.map(|(name, error)| format!("Node {name}: {}", chain(&*error))).collect()
+    }
+
+    /// Removes a node.
+    async fn part(&self, name: &str) -> Result<(), Trouble> {
+        let there = self.real().contains_key(name);
+        match &self.access.nodes {
+            Some(nodes) if there => {
+                Arc::clone(nodes).remove(name.to_owned()).await?;
+                self.real().remove(name);
+                Ok(())
+            }
+            _ => Ok(self.fleet.leave(self.client.clone(), name).await?),
+        }
+    }
+
+    fn real(&self) -> MutexGuard<'_, BTreeMap<String, Option<Arc<dyn super::Node>>>> {
+        self.real.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -111,18 +146,17 @@ impl super::Cluster for Cluster {
     }
 
     fn node(&self, name: &str) -> Option<Arc<dyn super::Node>> {
-        self.fleet.machine(name).map(|machine| machine as Arc<dyn super::Node>)
+        let simulated = || self.fleet.machine(name).map(|machine| machine as Arc<dyn super::Node>);
+        self.real().get(name).cloned().flatten().or_else(simulated)
     }
 
     fn add_node(&self, spec: NodeSpec) -> BoxFuture<'_, Result<(), NodeError>> {
         let node = spec.name.clone();
-        let failed = |source: FleetError| NodeError { action: "add", node, source: source.into() };
-        self.join(spec).map_err(failed).boxed()
+        self.join(spec).map_err(|source| NodeError { action: "add", node, source }).boxed()
     }
 
     fn remove_node<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), NodeError>> {
-        let failed = |source: FleetError| NodeError { action: "remove", node: name.to_owned(), source: source.into() };
-        self.fleet.leave(self.client.clone(), name).map_err(failed).boxed()
+        self.part(name).map_err(|source| NodeError { action: "remove", node: name.to_owned(), source }).boxed()
     }
 
     fn kubeconfig(&self) -> BoxFuture<'_, io::Result<PathBuf>> {

@@ -1,6 +1,9 @@
 //! How k3s is called, and how it is reached: pure.
 
+use std::net::IpAddr;
+
 use super::Mode;
+use crate::scenario::node::{NodeSpec, TaintSpec};
 
 /// The API server's port inside the container, which is k3s's own default.
 pub(super) const PORT: u16 = 6443;
@@ -15,6 +18,35 @@ const ADD_ONS_OF_PODS: [&str; 2] = ["coredns", "local-storage"];
 
 /// The name of the node that k3s itself is.
 pub(super) const NODE: &str = "k3s";
+
+/// The variable that both a server and its agents take the secret from by which they know each other.
+pub(super) const TOKEN: &str = "K3S_TOKEN";
+
+/// Where an agent keeps the password that keeps others from taking its node's name.
+const PASSWORD: &str = "/etc/rancher/node/password";
+
+/// What the kubelet says of the operating system is read from here.
+const RELEASE: &str = "/etc/os-release";
+
+/// The arguments of `k3s` for a node of its own. Taints are there from its first moment, so that nobody slips in; labels
+/// are not, since a kubelet refuses some that scenarios use.
+pub(super) fn agent_arguments(server: &IpAddr, spec: &NodeSpec) -> Vec<String> {
+    let server = std::net::SocketAddr::new(*server, PORT);
+    let mut arguments =
+        vec!["agent".to_owned(), format!("--server=https://{server}"), format!("--node-name={}", spec.name)];
+    arguments.extend(spec.taints.iter().map(|taint| format!("--node-taint={}", written(taint))));
+    arguments
+}
+
+fn written(TaintSpec { key, value, effect }: &TaintSpec) -> String {
+    if value.is_empty() { format!("{key}:{effect}") } else { format!("{key}={value}:{effect}") }
+}
+
+/// What is in a node's container before k3s starts there. Its password is the run's, so that the node of one scenario may
+/// be called as that of another one was.
+pub(super) fn agent_files(token: &str, release: &str) -> [(&'static str, String); 2] {
+    [(PASSWORD, token.to_owned()), (RELEASE, release.to_owned())]
+}
 
 /// The arguments of `k3s`, all of them documented but for `--disable-agent`, which its source keeps hidden.
 pub(super) fn arguments(mode: Mode, reach: &Reach) -> Vec<String> {
@@ -121,6 +153,26 @@ mod tests {
             assert!(!arguments.iter().any(|argument| argument == unexpected), "{unexpected}");
         }
         assert!(arguments.contains(&"--tls-san=docker".to_owned()));
+    }
+
+    #[test]
+    fn a_node_is_told_where_its_server_is_who_it_is_and_who_may_not_come() {
+        let taint =
+            |value: &str| TaintSpec { key: "a/b".to_owned(), value: value.to_owned(), effect: "NoSchedule".to_owned() };
+        let spec = NodeSpec { name: "worker-1".to_owned(), taints: vec![taint(""), taint("c")], ..NodeSpec::default() };
+        let arguments = agent_arguments(&"172.17.0.2".parse().unwrap(), &spec);
+        assert_eq!(
+            arguments,
+            [
+                "agent",
+                "--server=https://172.17.0.2:6443",
+                "--node-name=worker-1",
+                "--node-taint=a/b:NoSchedule",
+                "--node-taint=a/b=c:NoSchedule",
+            ]
+        );
+        let arguments = agent_arguments(&"fd00::2".parse().unwrap(), &spec);
+        assert_eq!(arguments[1], "--server=https://[fd00::2]:6443");
     }
 
     #[test]

@@ -110,6 +110,14 @@ pub enum K3sError {
         /// Its last lines.
         log: Vec<String>,
     },
+    /// Its agents would not find it.
+    #[error(
+        "the container of k3s has no address in its network, at which its nodes could find it: is the engine's network `none`?"
+    )]
+    NoAddress,
+    /// There is no secret by which it could know its agents.
+    #[error("cannot make a secret for k3s's nodes")]
+    Token(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// k3s takes no images.
     #[error("k3s does not import {}: {said}", path.display())]
     Import {

@@ -17,6 +17,9 @@ use crate::sim::seed::RunId;
 /// The label of the process that looks after a container.
 pub(super) const KEEPER_LABEL: &str = "slipway.dev/keeper";
 
+/// The label of a container that is a node of a scenario: the node's name.
+pub(super) const NODE_LABEL: &str = "slipway.dev/node";
+
 /// What is left on the engine.
 #[derive(Default)]
 pub struct Leftovers {

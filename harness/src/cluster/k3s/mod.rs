@@ -1,6 +1,6 @@
 //! k3s in a container: a real API server with real controllers, started for a run and removed with it. Two modes: `full`,
-//! with k3s's own kubelet in a privileged container, and `control-plane`, without it and unprivileged, where our simulated
-//! nodes are the cluster's nodes.
+//! with k3s's own kubelet in a privileged container, where scenarios' nodes are agents of k3s (`node`), and
+//! `control-plane`, without it and unprivileged, where our simulated nodes are the cluster's nodes.
 //!
 //! Only this room knows containers. `command`, [`image`], `kubeconfig` and `archive` decide and touch nothing;
 //! `engine` talks to the Docker engine, `ready` to the API server. Whatever was started is removed: by
@@ -13,11 +13,13 @@ mod error;
 pub mod image;
 mod kubeconfig;
 pub mod leftovers;
+mod node;
 mod ready;
 
 use std::error::Error;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -31,8 +33,10 @@ use self::command::Reach;
 use self::engine::{Container, Engine};
 pub use self::error::K3sError;
 use self::image::ImageName;
+use self::node::{Agents, AgentsConfig};
 use self::ready::Wait;
-use super::access::{Access, Provider};
+use super::access::{Access, Provider, RealNodes};
+use super::embedded::door;
 use crate::sim::seed::RunId;
 use crate::temporary::Directory;
 
@@ -88,6 +92,8 @@ pub struct Settings {
 /// k3s, running.
 pub struct K3s {
     access: Access,
+    /// The nodes of scenarios, where they are real.
+    agents: Option<Arc<Agents>>,
     container: Option<Container>,
     /// What the kubeconfig is in.
     directory: Option<Directory>,
@@ -139,11 +145,12 @@ async fn bring_up(
     }
     tell(&format!("k3s: starting {} ({})", settings.image, mode.word()));
     let reach = Reach::of(settings.engine.as_deref());
+    let token = door::token().map_err(|source| K3sError::Token(source.into()))?;
     // Not to be interrupted: what the engine has begun to make has no name yet by which it could be removed.
-    let container = match engine.launch(settings, mode, &reach, run).await {
+    let container = match engine.launch(settings, mode, &reach, run, &token).await {
         Ok(container) => container,
         Err(error) => {
-            engine.sweep(run).await?;
+            engine.sweep(run, None).await?;
             return Err(error);
         }
     };
@@ -152,43 +159,58 @@ async fn bring_up(
         () = stop.cancelled() => Err(K3sError::Interrupted),
     };
     match prepared {
-        Ok((access, directory)) => {
+        Ok((mut access, server, directory)) => {
             tell(&format!("k3s: ready at {}", access.config.cluster_url));
             let runtime = Handle::current();
-            Ok(K3s { access, container: Some(container), directory: Some(directory), runtime })
+            let agents = server.map(|server| {
+                Arc::new(Agents::new(AgentsConfig {
+                    engine: engine.clone(),
+                    settings: settings.clone(),
+                    run: run.clone(),
+                    token,
+                    server,
+                    config: access.config.clone(),
+                    runtime: runtime.clone(),
+                }))
+            });
+            access.nodes = agents.clone().map(|agents| agents as Arc<dyn RealNodes>);
+            Ok(K3s { access, agents, container: Some(container), directory: Some(directory), runtime })
         }
         Err(error) => {
-            let error = error.with_log(container.tail().await);
+            let error = error.with_log(container.inside().tail().await);
             container.remove().await?;
             Err(error)
         }
     }
 }
 
-/// Waits until it can be used, and finds the way in.
+/// Waits until it can be used, and finds the way in; and where its agents find it, where it can have any.
 async fn prepare(
     container: &Container,
     settings: &Settings,
     mode: Mode,
     reach: &Reach,
     tell: &(dyn Fn(&str) + Sync),
-) -> Result<(Access, Directory), K3sError> {
-    let mut wait = Wait::new(container, settings.patience, tell);
-    let written = wait.kubeconfig().await?;
+) -> Result<(Access, Option<IpAddr>, Directory), K3sError> {
+    let inside = container.inside();
+    let mut wait = Wait::new(inside.clone(), settings.patience, tell);
+    let written = wait.kubeconfig(container).await?;
     // A container that has ended publishes nothing: that it is alive is known by now.
     let port = container.port().await?;
     let text = kubeconfig::rewritten(&written, &reach.url(port), CONTEXT).map_err(K3sError::Kubeconfig)?;
     let (directory, path) = kubeconfig::keep(&text).map_err(K3sError::Directory)?;
     let config = config(&text).await.map_err(|source| K3sError::Kubeconfig(source.into()))?;
     wait.answer(&config, mode).await?;
+    let mut server = None;
     if mode == Mode::Full {
         for (number, path) in settings.archives.iter().enumerate() {
             tell(&format!("k3s: importing {}", path.display()));
-            container.import(number, path).await?;
+            inside.import(number, path).await?;
         }
+        server = Some(inside.address().await?.ok_or(K3sError::NoAddress)?);
     }
-    let callback = container.gateway().await?.map(|address| SocketAddr::new(address, 0));
-    Ok((Access { kubeconfig: path, config, context: CONTEXT.to_owned(), callback }, directory))
+    let callback = inside.gateway().await?.map(|address| SocketAddr::new(address, 0));
+    Ok((Access { kubeconfig: path, config, context: CONTEXT.to_owned(), callback, nodes: None }, server, directory))
 }
 
 async fn config(text: &str) -> Result<Config, kube::config::KubeconfigError> {
@@ -202,11 +224,16 @@ impl Provider for K3s {
 
     fn stop(mut self: Box<Self>) -> BoxFuture<'static, Result<(), Box<dyn Error + Send + Sync>>> {
         let (container, directory) = (self.container.take(), self.directory.take());
+        let agents = self.agents.take();
         // Whoever stops it may live on another runtime than the connections to the engine.
         let removed = self.runtime.spawn(async move {
-            match container {
-                Some(container) => container.remove().await,
+            let closed = match agents {
+                Some(agents) => agents.close().await,
                 None => Ok(()),
+            };
+            match container {
+                Some(container) => closed.and(container.remove().await),
+                None => closed,
             }
         });
         async move {

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::core::v1::{Node, NodeCondition};
 use kube::api::ListParams;
 use kube::{Api, Client, Config};
 use tokio::time::Instant;
 
-use super::engine::Container;
+use super::engine::{Container, Inside};
 use super::{K3sError, Mode};
 
 /// How often is looked again.
@@ -19,7 +19,7 @@ const QUESTION: Duration = Duration::from_secs(5);
 
 /// What is left of somebody's patience.
 pub(super) struct Wait<'a> {
-    container: &'a Container,
+    inside: Inside,
     patience: Duration,
     began: Instant,
     told: Instant,
@@ -28,18 +28,18 @@ pub(super) struct Wait<'a> {
 
 impl<'a> Wait<'a> {
     /// Begins to wait for a container; `tell` hears what for.
-    pub(super) fn new(container: &'a Container, patience: Duration, tell: &'a (dyn Fn(&str) + Sync)) -> Self {
+    pub(super) fn new(inside: Inside, patience: Duration, tell: &'a (dyn Fn(&str) + Sync)) -> Self {
         let now = Instant::now();
-        Self { container, patience, began: now, told: now, tell }
+        Self { inside, patience, began: now, told: now, tell }
     }
 
     /// Waits for the kubeconfig that k3s writes when its certificates are made.
     ///
     /// # Errors
     /// The container has ended, or does not write it in time.
-    pub(super) async fn kubeconfig(&mut self) -> Result<String, K3sError> {
+    pub(super) async fn kubeconfig(&mut self, container: &Container) -> Result<String, K3sError> {
         loop {
-            let why = match self.container.kubeconfig().await {
+            let why = match container.kubeconfig().await {
                 Ok(text) if !text.trim().is_empty() => return Ok(text),
                 Ok(_) => "its kubeconfig is empty".to_owned(),
                 Err(why) => format!("it has not written its kubeconfig: {why}"),
@@ -63,9 +63,26 @@ impl<'a> Wait<'a> {
         }
     }
 
+    /// Waits until a node is ready, which its own container makes it.
+    ///
+    /// # Errors
+    /// The container has ended, or the node is not ready in time.
+    pub(super) async fn node(&mut self, nodes: &Api<Node>, name: &str) -> Result<(), K3sError> {
+        loop {
+            let why = match tokio::time::timeout(QUESTION, nodes.get_opt(name)).await {
+                Ok(Ok(Some(node))) if is_ready(&node) => return Ok(()),
+                Ok(Ok(Some(node))) => not_ready(&node),
+                Ok(Ok(None)) => "its node is not registered yet".to_owned(),
+                Ok(Err(error)) => format!("its node cannot be read: {error}"),
+                Err(_) => "the API server does not answer".to_owned(),
+            };
+            self.more(why).await?;
+        }
+    }
+
     /// Waits a little more, if there is any sense in it.
     async fn more(&mut self, why: String) -> Result<(), K3sError> {
-        if let Some(code) = self.container.ended().await? {
+        if let Some(code) = self.inside.ended().await? {
             return Err(K3sError::Died { code, log: Vec::new() });
         }
         if self.began.elapsed() >= self.patience {
@@ -95,7 +112,17 @@ async fn ask(client: &Client, mode: Mode) -> Result<(), String> {
     Err(there.to_owned())
 }
 
-fn is_ready(node: &Node) -> bool {
+fn condition(node: &Node) -> Option<&NodeCondition> {
     let conditions = node.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
-    conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+    conditions.iter().find(|condition| condition.type_ == "Ready")
+}
+
+fn is_ready(node: &Node) -> bool {
+    condition(node).is_some_and(|condition| condition.status == "True")
+}
+
+/// What a node says of why it is not ready.
+fn not_ready(node: &Node) -> String {
+    let message = condition(node).and_then(|condition| condition.message.as_deref()).unwrap_or_default();
+    if message.is_empty() { "its node is not ready".to_owned() } else { format!("its node is not ready: {message}") }
 }

@@ -172,6 +172,7 @@ impl Local {
             config,
             context: CONTEXT.to_owned(),
             callback: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
+            nodes: None,
         };
         Ok(Self { access, stand_in, processes, directory })
     }

@@ -75,6 +75,17 @@ pub enum MachineError {
     },
 }
 
+/// A node's operating system, and what its `/etc/os-release` says.
+///
+/// # Errors
+/// There is no such preset.
+pub(in crate::cluster) fn system(spec: &NodeSpec) -> Result<(Os, String), MachineError> {
+    let short = spec.os.as_deref().unwrap_or(os::DEFAULT);
+    let unknown = || MachineError::UnknownOs { node: spec.name.clone(), os: short.to_owned() };
+    let os = os::find(short).ok_or_else(unknown)?;
+    Ok((os, os.release(spec.os_image.as_deref().unwrap_or(os.image))))
+}
+
 /// A simulated machine. Its root directory goes when it is dropped.
 #[derive(Debug)]
 pub struct Machine {
@@ -95,14 +106,11 @@ impl Machine {
     /// # Errors
     /// See [`MachineError`].
     pub fn new(spec: NodeSpec, isolation: Isolation) -> Result<Self, MachineError> {
-        let short = spec.os.as_deref().unwrap_or(os::DEFAULT);
-        let os =
-            os::find(short).ok_or_else(|| MachineError::UnknownOs { node: spec.name.clone(), os: short.to_owned() })?;
+        let (os, release) = system(&spec)?;
         let failed = |path: &str, source| MachineError::File { node: spec.name.clone(), path: path.to_owned(), source };
         let root = Directory::new("node").map_err(|e| failed("/", e))?;
         let changes = Changes::new();
         let files = Files::node(root.path().to_owned(), changes.clone());
-        let release = os.release(spec.os_image.as_deref().unwrap_or(os.image));
         let given = spec.files.iter().map(|(path, content)| (path.as_str(), content.as_str()));
         for (path, content) in [("/etc/os-release", release.as_str())].into_iter().chain(given) {
             let above = path.rsplit_once('/').map_or("", |(above, _)| above);

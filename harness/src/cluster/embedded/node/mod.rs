@@ -16,4 +16,4 @@ pub mod program;
 pub(in crate::cluster::embedded) mod registration;
 mod shell;
 pub mod tcp;
-mod wiring;
+pub(in crate::cluster) mod wiring;

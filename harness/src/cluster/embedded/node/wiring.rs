@@ -12,7 +12,7 @@ use super::machine::MachineError;
 use crate::scenario::node::{LinkSpec, NodeSpec, RouteSpec, RuleSpec};
 
 /// What it takes to build a network; the errors are the kernel's.
-pub(super) trait Wiring {
+pub(in crate::cluster) trait Wiring {
     /// Plugs in a link and returns its index.
     fn add_link(&mut self, name: &str, mac: Mac, mtu: u32) -> io::Result<u32>;
     /// Brings a link up.
@@ -54,7 +54,7 @@ impl Wiring for Network {
 }
 
 /// Plugs in every link that a node has at first, with all that belongs to it.
-pub(super) fn build(network: &mut impl Wiring, spec: &NodeSpec) -> Result<(), MachineError> {
+pub(in crate::cluster) fn build(network: &mut impl Wiring, spec: &NodeSpec) -> Result<(), MachineError> {
     spec.links.iter().try_for_each(|link| build_link(network, &spec.name, link))
 }
 
@@ -107,7 +107,7 @@ fn build_link(network: &mut impl Wiring, node: &str, link: &LinkSpec) -> Result<
 }
 
 /// The link table in the form in which scenarios write it: every link but the loopback one.
-pub(super) fn describe(network: &Network) -> Vec<LinkSpec> {
+pub(in crate::cluster) fn describe(network: &Network) -> Vec<LinkSpec> {
     let described = |index: u32| {
         let link = network.link(index).ok()?;
         let routes: Vec<&Route> = network.routes().iter().filter(|route| route.link == index).collect();
