@@ -4,117 +4,20 @@
 //! with all that came before it. Every collection keeps its last events; from them the store answers lists as of an
 //! old revision and watches that resume. What was compacted away is [`Compacted`], never a silent gap.
 
+mod follow;
+mod object;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use bytes::Bytes;
-use serde::{Serialize, Serializer};
 use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::observe::Observed;
 
-/// A stored resource: group and plural name. All versions of a resource share one collection.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct GroupResource {
-    /// The API group, empty for the core group.
-    pub group: String,
-    /// The plural name.
-    pub resource: String,
-}
-
-impl GroupResource {
-    /// From its parts.
-    pub fn new(group: impl Into<String>, resource: impl Into<String>) -> Self {
-        Self { group: group.into(), resource: resource.into() }
-    }
-}
-
-/// Where an object stands in its collection; the order is the order of lists.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Key {
-    /// Empty for objects of the cluster's scope.
-    pub namespace: String,
-    /// The object's name.
-    pub name: String,
-}
-
-impl Key {
-    /// From its parts.
-    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
-        Self { namespace: namespace.into(), name: name.into() }
-    }
-}
-
-/// One object as of one revision.
-#[derive(Debug)]
-pub struct Stored {
-    /// The revision that wrote it, which is its `metadata.resourceVersion`.
-    pub revision: u64,
-    /// The object.
-    pub value: Value,
-    bytes: Bytes,
-    fields_at: usize,
-}
-
-impl Stored {
-    fn new(mut value: Value, revision: u64) -> Self {
-        value["metadata"]["resourceVersion"] = revision.to_string().into();
-        let (bytes, fields_at) = encode(&value);
-        Self { revision, value, bytes, fields_at }
-    }
-
-    /// The whole object as JSON.
-    pub fn json(&self) -> Bytes {
-        self.bytes.clone()
-    }
-
-    /// The object's fields without `apiVersion` and `kind`, as JSON without the opening brace. Lists of built-in
-    /// kinds and other versions of a kind put their own head before it.
-    pub fn fields(&self) -> Bytes {
-        self.bytes.slice(self.fields_at..)
-    }
-
-    /// The same state under a later revision: the last thing a watch sees of an object that leaves its selection.
-    #[must_use]
-    pub fn at(&self, revision: u64) -> Self {
-        Self::new(self.value.clone(), revision)
-    }
-
-    /// The same state in another form, such as another version.
-    #[must_use]
-    pub(crate) fn with(&self, value: Value) -> Self {
-        Self::new(value, self.revision)
-    }
-
-    /// The object's `metadata.uid`.
-    pub fn uid(&self) -> &str {
-        self.value["metadata"]["uid"].as_str().unwrap_or_default()
-    }
-}
-
-/// The object as JSON with `apiVersion` and `kind` in front, and where the other fields begin.
-pub fn encode(value: &Value) -> (Bytes, usize) {
-    struct Head<'a>(&'a serde_json::Map<String, Value>, bool);
-    impl Serialize for Head<'_> {
-        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            let is_head = |name: &str| name == "apiVersion" || name == "kind";
-            serializer.collect_map(self.0.iter().filter(|(name, _)| is_head(name) == self.1))
-        }
-    }
-    let Value::Object(fields) = value else { return (Bytes::from(value.to_string()), 0) };
-    // Values and string keys cannot fail to serialise, and neither can writing to memory.
-    let mut bytes = serde_json::to_vec(&Head(fields, true)).unwrap_or_default();
-    let rest = serde_json::to_vec(&Head(fields, false)).unwrap_or_default();
-    bytes.pop();
-    if bytes.len() > 1 && rest.len() > 2 {
-        bytes.push(b',');
-    }
-    let at = bytes.len();
-    bytes.extend_from_slice(rest.get(1..).unwrap_or_default());
-    (Bytes::from(bytes), at)
-}
+pub use self::follow::Follower;
+pub use self::object::{GroupResource, Key, Stored, encode};
 
 /// What a write did to an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -388,68 +291,6 @@ impl Store {
             state.collections.iter().filter(|(_, c)| !c.objects.is_empty()).map(|(r, _)| r.clone()).collect();
         found.sort();
         found
-    }
-}
-
-/// A position in a collection's history. It holds no events, so a slow reader costs nothing; one that is overtaken by
-/// compaction is told so.
-#[derive(Debug)]
-pub struct Follower {
-    resource: GroupResource,
-    seen: u64,
-    latest: watch::Receiver<u64>,
-}
-
-impl Follower {
-    /// The events since the last call, waiting for at least one.
-    ///
-    /// # Errors
-    /// [`Compacted`] when some are no longer kept.
-    pub async fn next(&mut self, store: &Store) -> Result<Vec<Arc<Event>>, Compacted> {
-        loop {
-            self.latest.mark_unchanged();
-            let events = self.pending(store)?;
-            if !events.is_empty() {
-                return Ok(events);
-            }
-            if self.latest.changed().await.is_err() {
-                // The store is gone, and nothing will ever happen again.
-                std::future::pending::<()>().await;
-            }
-        }
-    }
-
-    /// The events since the last call.
-    ///
-    /// # Errors
-    /// [`Compacted`] when some are no longer kept.
-    pub fn pending(&mut self, store: &Store) -> Result<Vec<Arc<Event>>, Compacted> {
-        let state = store.read();
-        let Some(collection) = state.collections.get(&self.resource) else { return Ok(Vec::new()) };
-        if self.seen < collection.compacted {
-            return Err(Compacted { oldest: collection.compacted });
-        }
-        let events: Vec<_> = collection.since(self.seen).map(Arc::clone).collect();
-        if let Some(last) = events.last() {
-            self.seen = last.revision();
-        }
-        Ok(events)
-    }
-
-    /// The revision up to which everything is seen.
-    pub fn seen(&self) -> u64 {
-        self.seen
-    }
-
-    /// The store's revision, if the collection has no event up to it that is not yet seen.
-    pub fn caught_up(&mut self, store: &Store) -> Option<u64> {
-        let state = store.read();
-        let collection = state.collections.get(&self.resource)?;
-        if self.seen < collection.compacted || collection.since(self.seen).next().is_some() {
-            return None;
-        }
-        self.seen = self.seen.max(state.revision);
-        Some(state.revision)
     }
 }
 

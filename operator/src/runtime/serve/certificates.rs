@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::fmt::Debug;
 use std::path::Path;
 use std::time::Duration;
 
@@ -17,11 +18,13 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::PostParams;
-use kube::{Api, Client};
+use kube::{Api, Client, Resource};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
 };
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio_rustls::TlsAcceptor;
 
 use super::Replica;
@@ -235,32 +238,39 @@ impl Certificates {
         services.chain(["localhost".to_owned()]).collect()
     }
 
-    /// Tells the webhook configurations of that name who vouches. How many webhooks did not know; a configuration that is
-    /// not there needs not be told.
+    /// Tells the webhook configurations of that name who vouches. How many webhooks did not know.
     async fn tell(&self, name: &str, authority: &[u8]) -> kube::Result<usize> {
-        let params = PostParams::default();
-        let mut news = 0;
-        let validating: Api<ValidatingWebhookConfiguration> = Api::all(self.client.clone());
-        if let Some(mut configuration) = validating.get_opt(name).await? {
-            let hooks = configuration.webhooks.iter_mut().flatten();
-            let changed =
-                hooks.map(|hook| vouch(&mut hook.client_config.ca_bundle, authority)).filter(|it| *it).count();
-            news += changed;
-            if changed > 0 {
-                settled(validating.replace(name, &params, &configuration).await)?;
-            }
-        }
-        let mutating: Api<MutatingWebhookConfiguration> = Api::all(self.client.clone());
-        if let Some(mut configuration) = mutating.get_opt(name).await? {
-            let hooks = configuration.webhooks.iter_mut().flatten();
-            let changed =
-                hooks.map(|hook| vouch(&mut hook.client_config.ca_bundle, authority)).filter(|it| *it).count();
-            news += changed;
-            if changed > 0 {
-                settled(mutating.replace(name, &params, &configuration).await)?;
-            }
+        let validating = self.tell_kind::<ValidatingWebhookConfiguration>(name, authority).await?;
+        let mutating = self.tell_kind::<MutatingWebhookConfiguration>(name, authority).await?;
+        Ok(validating + mutating)
+    }
+
+    /// Likewise of one kind; a configuration that is not there needs not be told.
+    async fn tell_kind<K: Asks>(&self, name: &str, authority: &[u8]) -> kube::Result<usize> {
+        let api: Api<K> = Api::all(self.client.clone());
+        let Some(mut configuration) = api.get_opt(name).await? else { return Ok(0) };
+        let news = configuration.bundles().map(|bundle| vouch(bundle, authority)).filter(|is_new| *is_new).count();
+        if news > 0 {
+            settled(api.replace(name, &PostParams::default(), &configuration).await)?;
         }
         Ok(news)
+    }
+}
+
+/// A configuration of webhooks, each of which trusts a bundle.
+trait Asks: Resource<DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned {
+    fn bundles(&mut self) -> impl Iterator<Item = &mut Option<ByteString>>;
+}
+
+impl Asks for ValidatingWebhookConfiguration {
+    fn bundles(&mut self) -> impl Iterator<Item = &mut Option<ByteString>> {
+        self.webhooks.iter_mut().flatten().map(|hook| &mut hook.client_config.ca_bundle)
+    }
+}
+
+impl Asks for MutatingWebhookConfiguration {
+    fn bundles(&mut self) -> impl Iterator<Item = &mut Option<ByteString>> {
+        self.webhooks.iter_mut().flatten().map(|hook| &mut hook.client_config.ca_bundle)
     }
 }
 
