@@ -102,6 +102,7 @@ fn start_k3s() -> Result<(K3s, Runtime), String> {
         image: image.parse().map_err(|error: image::NotAnImage| error.to_string())?,
         mode: k3s::Wanted::Exactly(k3s::Mode::ControlPlane),
         archives: Vec::new(),
+        build: false,
         port: 0,
         engine: std::env::var("DOCKER_HOST").ok(),
         patience: Duration::from_mins(3),

@@ -59,6 +59,10 @@ pub struct ClusterArgs {
     /// An archive of images for k3s's own containers, as `docker save` writes it; may be given more than once.
     #[arg(long, value_name = "FILE")]
     pub image_archive: Vec<PathBuf>,
+    /// Builds the images of the operator and its agent, from the checkout in whose root this is called, for k3s's own
+    /// containers; with `--k3s-mode full`.
+    #[arg(long)]
+    pub image_build: bool,
     /// Whether all scenarios share k3s, or each is given one of its own.
     #[arg(long, default_value = "run", value_name = "WHAT")]
     pub isolate: IsolateArg,
@@ -182,6 +186,7 @@ impl From<ClusterArgs> for ClusterSettings {
                         K3sModeArg::ControlPlane => k3s::Wanted::Exactly(k3s::Mode::ControlPlane),
                     },
                     archives: args.image_archive,
+                    build: args.image_build,
                     port: args.k3s_port,
                     engine: std::env::var("DOCKER_HOST").ok(),
                     patience: Duration::from_secs(args.k3s_timeout),

@@ -61,7 +61,7 @@ fn unreal(plan: &Plan, have_images: bool) -> Option<String> {
         && !have_images
     {
         return Some(
-            "its operator runs an agent on real nodes, whose image nobody has brought: --image-archive".to_owned(),
+            "its operator runs an agent on real nodes, whose image nobody has brought: --image-archive or --image-build".to_owned(),
         );
     }
     if let Some(Image { image, .. }) = plan.images.first() {
@@ -74,7 +74,9 @@ fn unreal(plan: &Plan, have_images: bool) -> Option<String> {
         return Some(format!("its Pods run {image}, which is a program of simulated nodes and no image"));
     }
     let image = run.iter().find(|image| !have_images && brought.find(image).is_some())?;
-    Some(format!("its Pods run {image} on real nodes, and nobody has brought the image: --image-archive"))
+    Some(format!(
+        "its Pods run {image} on real nodes, and nobody has brought the image: --image-archive or --image-build"
+    ))
 }
 
 /// Everything that a scenario writes.

@@ -53,6 +53,7 @@ fn without_engine() -> Vec<Trial> {
         Trial::test("an_engine_at_a_strange_address_is_refused", strange_address),
         Trial::test("an_engine_that_is_too_old_is_named_with_what_it_speaks", too_old),
         Trial::test("an_image_without_a_tag_is_bad_usage", no_tag),
+        Trial::test("images_are_built_for_k3s_with_a_kubelet_only", build_for_nobody),
         Trial::test("an_image_archive_that_is_none_is_refused_before_anything_is_started", no_archive),
     ]
 }
@@ -151,6 +152,11 @@ fn too_old() -> Outcome {
 fn no_tag() -> Outcome {
     let (_directory, command) = run(&["--k3s-image", "rancher/k3s"])?;
     ends(command, 2, &["NAME:TAG"]).map(drop)
+}
+
+fn build_for_nobody() -> Outcome {
+    let (_directory, command) = run(&["--image-build"])?;
+    ends(command, 2, &["--image-build takes --k3s-mode full"]).map(drop)
 }
 
 fn no_archive() -> Outcome {

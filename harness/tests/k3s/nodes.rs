@@ -69,7 +69,7 @@ fn on_a_node(steps: &str) -> String {
 /// Waits for what never comes.
 const FOR_EVER: &str = "  - expectFile: {node: edge-1, path: /never, mode: '0600', within: 10m}";
 
-pub(super) const CASES: [(&str, Case); 8] = [
+pub(super) const CASES: [(&str, Case); 11] = [
     ("nodes_of_scenarios_are_made_as_they_are_described_and_go_again", furnished),
     ("a_file_that_a_real_node_does_not_get_fails_the_scenario_with_what_there_is", fails),
     ("an_interrupted_run_removes_its_nodes", interrupted),
@@ -78,6 +78,9 @@ pub(super) const CASES: [(&str, Case); 8] = [
     ("a_node_that_is_never_ready_is_not_waited_for_for_ever", idles),
     ("a_node_of_the_name_of_the_clusters_own_is_refused", taken),
     ("what_only_simulated_nodes_have_is_skipped_with_the_reason", skipped),
+    ("images_of_a_checkout_are_built_and_given_to_every_node", built),
+    ("a_build_that_fails_is_shown_with_its_last_lines", build_fails),
+    ("where_there_is_nothing_to_build_it_is_said_what_is_missing", nothing_to_build),
 ];
 
 /// Runs a file in full mode at an engine that gives what it can.
@@ -186,4 +189,51 @@ fn skipped() -> Outcome {
     let (_directory, command) = full(&text, &image, &[])?;
     ends(command, 0, &["1 skipped", "which systemUUID edge-2 has"])?;
     clean("node-skipped")
+}
+
+/// The images that a build leaves on the engine, as `--image-build` calls them.
+const IMAGES: [&str; 2] = ["multinic-agent:latest", "slipway-operator:latest"];
+
+fn built() -> Outcome {
+    let image = image::of("", "node-built")?;
+    let text = on_a_node(
+        "  - expectFile: {node: edge-1, path: /imported, contains: [multinic-agent:latest, slipway-operator:latest], within: 5s}",
+    );
+    let (directory, command) = full(&text, &image, &["--image-build", "--patience", "1"])?;
+    checkout(
+        directory.path(),
+        "FROM scratch AS agent\nCOPY greeted.yaml /a\nFROM scratch AS operator\nCOPY greeted.yaml /b\n",
+    )?;
+    // What the engine has under these names is somebody's, and is so afterwards.
+    let before = IMAGES.map(|name| engine::docker(&["images", "--quiet", name]).unwrap_or_default());
+    let ended = ends(command, 0, &["k3s: building multinic-agent:latest", "k3s: importing", "1 passed"]);
+    for (name, before) in IMAGES.into_iter().zip(before) {
+        if before.is_empty() {
+            engine::docker(&["rmi", "--force", name])?;
+        } else {
+            engine::docker(&["tag", &before, name])?;
+        }
+    }
+    ended?;
+    clean("node-built")
+}
+
+fn checkout(root: &std::path::Path, containerfile: &str) -> Outcome {
+    std::fs::create_dir_all(root.join("operator/deploy"))?;
+    Ok(std::fs::write(root.join("operator/deploy/Containerfile"), containerfile)?)
+}
+
+fn build_fails() -> Outcome {
+    let image = image::of("", "build-fails")?;
+    let (directory, command) = full(&on_a_node(FOR_EVER), &image, &["--image-build"])?;
+    checkout(directory.path(), "FROM scratch AS agent\nCOPY no-such-file /a\n")?;
+    ends(command, 3, &["`docker` does not build the image multinic-agent:latest", "its last lines:", "no-such-file"])?;
+    clean("build-fails")
+}
+
+fn nothing_to_build() -> Outcome {
+    let image = image::of("", "build-nothing")?;
+    let (_directory, command) = full(&on_a_node(FOR_EVER), &image, &["--image-build"])?;
+    ends(command, 3, &["there is no operator/deploy/Containerfile here"])?;
+    clean("build-nothing")
 }

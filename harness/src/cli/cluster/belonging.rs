@@ -5,13 +5,13 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, Error, FromArgMatches, ValueEnum};
 
-use super::{ClusterArg, ClusterArgs};
+use super::{ClusterArg, ClusterArgs, K3sModeArg};
 
 /// The clusters that live by the machine's clock.
 const REAL: &[ClusterArg] = &[ClusterArg::Kubeconfig, ClusterArg::Local, ClusterArg::K3s];
 
 /// Flags by their ids, and the clusters that they say something about.
-const BELONGING: [(&str, &[ClusterArg]); 12] = [
+const BELONGING: [(&str, &[ClusterArg]); 13] = [
     ("context", &[ClusterArg::Kubeconfig]),
     ("kubeconfig", &[ClusterArg::Kubeconfig]),
     ("allow_context", &[ClusterArg::Kubeconfig]),
@@ -23,6 +23,7 @@ const BELONGING: [(&str, &[ClusterArg]); 12] = [
     ("k3s_port", &[ClusterArg::K3s]),
     ("k3s_timeout", &[ClusterArg::K3s]),
     ("image_archive", &[ClusterArg::K3s]),
+    ("image_build", &[ClusterArg::K3s]),
     ("isolate", &[ClusterArg::K3s]),
 ];
 
@@ -35,6 +36,10 @@ impl FromArgMatches for Fitting {
         let args = ClusterArgs::from_arg_matches(matches)?;
         let typed = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
         match BELONGING.iter().find(|(id, clusters)| typed(id) && !clusters.contains(&args.cluster)) {
+            None if args.image_build && args.k3s_mode != K3sModeArg::Full => {
+                let why = "--image-build takes --k3s-mode full: nothing else has containers for images";
+                Err(Error::raw(ErrorKind::ArgumentConflict, why))
+            }
             Some((id, clusters)) => Err(Error::raw(ErrorKind::ArgumentConflict, refusal(id, clusters, args.cluster))),
             None => Ok(Self(args)),
         }

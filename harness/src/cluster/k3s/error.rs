@@ -110,6 +110,25 @@ pub enum K3sError {
         /// Its last lines.
         log: Vec<String>,
     },
+    /// There is nothing to build.
+    #[error(
+        "there is no {} here: --image-build builds the images of the checkout in whose root it is called",
+        super::build::CONTAINERFILE
+    )]
+    NoContainerfile,
+    /// There is nothing to build with.
+    #[error("there is no `docker` to build images with: install it, or bring them with --image-archive")]
+    NoCommand(#[source] io::Error),
+    /// A build fails.
+    #[error("`docker` does not {what} ({status}); {}", lines(log))]
+    Build {
+        /// What it should do.
+        what: String,
+        /// How it ended.
+        status: std::process::ExitStatus,
+        /// Its last lines.
+        log: Vec<String>,
+    },
     /// Its agents would not find it.
     #[error(
         "the container of k3s has no address in its network, at which its nodes could find it: is the engine's network `none`?"

@@ -7,6 +7,7 @@
 //! [`Provider::stop`], when a start fails or is interrupted, and when a [`K3s`] is dropped.
 
 mod archive;
+mod build;
 mod command;
 mod engine;
 mod error;
@@ -29,6 +30,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
+use self::build::Built;
 use self::command::Reach;
 use self::engine::{Container, Engine};
 pub use self::error::K3sError;
@@ -81,6 +83,8 @@ pub struct Settings {
     pub mode: Wanted,
     /// Archives of images for k3s's own containers.
     pub archives: Vec<PathBuf>,
+    /// Whether the images of this checkout are built for them too; only where it is run in full.
+    pub build: bool,
     /// The port of this machine that leads to the API server; a free one where it is 0.
     pub port: u16,
     /// Where the Docker engine is, as `DOCKER_HOST` says.
@@ -95,6 +99,8 @@ pub struct K3s {
     /// The nodes of scenarios, where they are real.
     agents: Option<Arc<Agents>>,
     container: Option<Container>,
+    /// The images that were built, for as long as nodes may come.
+    built: Option<Built>,
     /// What the kubeconfig is in.
     directory: Option<Directory>,
     /// What the engine is spoken to on.
@@ -120,6 +126,14 @@ pub async fn start(
         () = stop.cancelled() => return Err(K3sError::Interrupted),
     }
     let first = match settings.mode {
+        Wanted::Exactly(Mode::Full) if settings.build => {
+            let built = build::build(stop, tell).await?;
+            let mut settings = settings.clone();
+            settings.archives.push(built.archive.clone());
+            let mut k3s = bring_up(&engine, &settings, Mode::Full, run, stop, tell).await?;
+            k3s.built = Some(built);
+            return Ok(k3s);
+        }
         Wanted::Exactly(mode) => return bring_up(&engine, settings, mode, run, stop, tell).await,
         Wanted::Auto => bring_up(&engine, settings, Mode::Full, run, stop, tell).await,
     };
@@ -174,7 +188,7 @@ async fn bring_up(
                 }))
             });
             access.nodes = agents.clone().map(|agents| agents as Arc<dyn RealNodes>);
-            Ok(K3s { access, agents, container: Some(container), directory: Some(directory), runtime })
+            Ok(K3s { access, agents, container: Some(container), built: None, directory: Some(directory), runtime })
         }
         Err(error) => {
             let error = error.with_log(container.inside().tail().await);
@@ -224,7 +238,7 @@ impl Provider for K3s {
 
     fn stop(mut self: Box<Self>) -> BoxFuture<'static, Result<(), Box<dyn Error + Send + Sync>>> {
         let (container, directory) = (self.container.take(), self.directory.take());
-        let agents = self.agents.take();
+        let (agents, built) = (self.agents.take(), self.built.take());
         // Whoever stops it may live on another runtime than the connections to the engine.
         let removed = self.runtime.spawn(async move {
             let closed = match agents {
@@ -239,6 +253,7 @@ impl Provider for K3s {
         async move {
             removed.await??;
             directory.map_or(Ok(()), Directory::close)?;
+            built.map_or(Ok(()), Built::close)?;
             Ok(())
         }
         .boxed()
