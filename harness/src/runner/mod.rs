@@ -1,6 +1,7 @@
 //! Runs scenarios: the dispatcher owns the run's state and puts what happens in order, an executor runs one scenario on
 //! a thread and a clock of its own, reports read events and nothing else.
 
+mod answer;
 mod assertion;
 mod capture;
 mod chronicle;
@@ -17,6 +18,7 @@ mod scene;
 mod script;
 mod traffic;
 mod trouble;
+mod view;
 mod watching;
 mod witness;
 
