@@ -20,10 +20,13 @@ use normal::Normal;
 use regex::Regex;
 use serde_json::{Map, Value, json};
 use slipway_apiserver::access::user::MASTERS;
+use slipway_apiserver::clock::Clock;
 use slipway_apiserver::service::{ApiServer, Config, User};
 use tower::ServiceExt;
 
 const TOKEN: &str = "admintoken";
+/// The day of the recordings: tables say how long ago something was.
+const RECORDED: &str = "2026-11-21T12:00:00Z";
 /// How the recordings name the webhooks.
 const HOOK_URL: &str = "${hook}";
 
@@ -62,7 +65,8 @@ transcripts! {
 async fn replay(name: &str, text: &str) {
     let transcript: Value = serde_json::from_str(text).unwrap();
     let tokens = vec![(TOKEN.to_owned(), User::new("admin", [MASTERS]))];
-    let server = ApiServer::new(Config { tokens, ..Config::default() });
+    let clock = Clock::starting_at(RECORDED.parse().unwrap());
+    let server = ApiServer::new(Config { clock, tokens, ..Config::default() });
     let hook = Arc::new(Hook::default());
     server.set_service_dialer(hook.clone());
     if text.contains(HOOK_URL) {
