@@ -104,7 +104,7 @@ fn agent(bench: &mut Criterion) {
             })
         })
         .collect();
-    let spec: AgentSpec = read(json!({ "nodeName": "worker-1", "os": "ubuntu", "interfaces": interfaces }));
+    let spec: AgentSpec = read(json!({ "nodeName": "worker-1", "os": "Netplan", "interfaces": interfaces }));
     let link = |number: usize| Link {
         index: u32::try_from(number).unwrap_or_default() + 2,
         name: format!("ens{number}"),
